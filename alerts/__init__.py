@@ -1,0 +1,1 @@
+"""Verdicts, incidents, the outbox and the sinks that carry pages out."""

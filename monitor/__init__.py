@@ -1,0 +1,1 @@
+"""The stream side of alignwatch: sources, decoding, sampling, labelling, detection, state, service, command line."""
