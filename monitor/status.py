@@ -85,7 +85,7 @@ class DeploymentStatus(Record):
     """Oldest first, at most 240."""
     incidents: tuple[Incident, ...] = ()
     """Newest first, at most 20."""
-    capped: dict[str, int] = {}
+    capped: dict[str, int] = Field(default_factory=dict)
     """Labels that were counted but kept out of the detectors, by reason: `conversation`, `user`, `late`,
     `other-classifier`, `canary`."""
     false_pages_per_90_days: Finite = 0.0
