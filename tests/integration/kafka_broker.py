@@ -1,0 +1,108 @@
+"""Controls one real Apache Kafka broker through the operator's own script: start, kill, restart, stop, topics."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from kafka.admin import KafkaAdminClient, NewTopic
+
+SCRIPT = Path(__file__).parents[2] / "deploy" / "kafka-local" / "kafka-local.sh"
+START_SECONDS = 240  # a first start downloads 54 MB
+
+
+class BrokerUnavailableError(Exception):
+    """The broker can't be started on this machine; the message says why."""
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class KafkaBroker:
+    """A single KRaft node in `folder`; `bootstrap` stays the same over kills and restarts.
+
+    >>> broker = KafkaBroker(tmp_path)          # doctest: +SKIP
+    >>> broker.start(); broker.bootstrap        # doctest: +SKIP
+    '127.0.0.1:40123'
+    """
+
+    def __init__(self, folder: Path) -> None:
+        port, controller_port = _free_ports(2)
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "KAFKA_LOCAL_DIR": str(folder),
+            "KAFKA_LOCAL_PORT": str(port),
+            "KAFKA_LOCAL_CONTROLLER_PORT": str(controller_port),
+        }
+
+    def start(self) -> None:
+        """Start and wait until it answers a metadata request.
+
+        Raises:
+            BrokerUnavailableError: no Java, no Maven, no network for the first download, or it did not come up.
+        """
+        if shutil.which("java") is None:
+            raise BrokerUnavailableError("no java on PATH (Kafka 4 needs a JDK or JRE >= 17)")
+        self._script("start")
+
+    def stop(self) -> None:
+        """Stop in an orderly way."""
+        self._script("stop")
+
+    def kill(self) -> None:
+        """SIGKILL: what a lost machine looks like to its clients."""
+        pid = self.pid
+        os.kill(pid, signal.SIGKILL)
+        # Not our child: gone is when the signal finds nobody.
+        while True:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+
+    def restart(self) -> None:
+        """Start again on the same data and ports; wait until it answers."""
+        self._script("start")
+
+    @property
+    def pid(self) -> int:
+        """The broker's process id."""
+        return int((self._folder / "pid").read_text())
+
+    def create_topic(self, name: str, partitions: int = 1, **settings: str) -> str:
+        """Create `name` with topic `settings` (`max_message_bytes="..."`) and return the name."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        configs = {key.replace("_", "."): value for key, value in settings.items()}
+        try:
+            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+        finally:
+            admin.close()
+        return name
+
+    def _script(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["bash", str(SCRIPT), *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise BrokerUnavailableError(f"kafka-local.sh {' '.join(arguments)}: {last_line}")
+        return done.stdout.strip()
