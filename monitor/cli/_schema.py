@@ -1,0 +1,16 @@
+"""`alignwatch schema NAME`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from alignwatch import SCHEMAS, json_schema
+
+
+@click.command()
+@click.argument("name", type=click.Choice(sorted(SCHEMAS)))
+def command(name: str) -> None:
+    """JSON Schema (draft 2020-12) of a record."""
+    click.echo(json.dumps(json_schema(name), indent=1))

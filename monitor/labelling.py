@@ -1,0 +1,86 @@
+"""Turns exchanges into labels: attached verdicts are taken as they are, the rest goes through the classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from alignwatch import Exchange, Label
+from classifiers import Labeller, Pair, PairLabels
+from monitor.sampling import Selected
+from monitor.text import prompt_text
+
+BLOCKED_REASONS: Final = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "provider_block"})
+"""Finish reasons that say a provider's filter, not the model, ended the answer."""
+
+
+class LabellingStage:
+    """Selected exchanges in, one Label each out, in the same order.
+
+    A request selected at the rate that ignores content always has its answer read; one selected by the screen has it
+    read if the request pass finds it sensitive, since only then does a statistic use it.
+
+    Args:
+        labeller: the classifier, or a twin.
+        batch: pairs handed to it at once; bounds both memory and latency.
+    """
+
+    def __init__(self, labeller: Labeller, *, batch: int = 256) -> None:
+        self._labeller = labeller
+        self._batch = batch
+
+    @property
+    def digest(self) -> str:
+        """Digest of the artefact that signs the labels."""
+        return self._labeller.digest
+
+    def label(self, selected: Sequence[Selected]) -> list[Label]:
+        """Label every exchange; nothing is dropped, what can't be read says why in `unlabelable`."""
+        labels: list[Label | None] = [_attached(one) for one in selected]
+        missing = [index for index, label in enumerate(labels) if label is None]
+        for start in range(0, len(missing), self._batch):
+            part = missing[start : start + self._batch]
+            verdicts = self._labeller.label([_pair(selected[index]) for index in part])
+            for index, verdict in zip(part, verdicts, strict=True):
+                labels[index] = _label(selected[index], verdict, self._labeller.digest)
+        return [label for label in labels if label is not None]
+
+
+def _pair(one: Selected) -> Pair:
+    prompt, context = prompt_text(one.exchange)
+    read = "always" if one.selection == "uniform" else "if-sensitive"
+    return Pair(prompt=prompt, response=one.exchange.response, context=context, read_answer=read)
+
+
+def _attached(one: Selected) -> Label | None:
+    given = one.exchange.labels
+    if given is None or (given.request is None and given.behaviour is None and given.unlabelable is None):
+        return None
+    return _make(one, PairLabels(given.request, given.behaviour, given.response_harm, given.unlabelable)).model_copy(
+        update={"origin": given.origin, "classifier": given.classifier or "attached"}
+    )
+
+
+def _label(one: Selected, verdict: PairLabels, digest: str) -> Label:
+    given = one.exchange.labels
+    blocked = one.exchange.finish_reason in BLOCKED_REASONS
+    origin = given.origin if given is not None and given.origin != "attached" else "provider" if blocked else "model"
+    return _make(one, verdict).model_copy(update={"origin": origin, "classifier": digest})
+
+
+def _make(one: Selected, verdict: PairLabels) -> Label:
+    exchange = one.exchange
+    return Label.model_construct(
+        id=exchange.id,
+        timestamp=exchange.timestamp,
+        deployment=exchange.deployment,
+        model_digest=exchange.model_digest,
+        conversation=exchange.conversation,
+        user=exchange.user,
+        weight=one.weight,
+        selection=one.selection,
+        request=verdict.request,
+        behaviour=verdict.behaviour,
+        response_harm=verdict.response_harm,
+        unlabelable=verdict.unlabelable,
+    )

@@ -1,0 +1,127 @@
+"""Where labels go: into the detectors, whose state commits with everything else, or onto a `labels` topic."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from alignwatch import Incident, Label
+from monitor.clock import Clock
+from monitor.dedup import SeenIds
+from monitor.engine import Engine
+from monitor.errors import SourceError, StateError
+from monitor.metrics import Metrics
+from monitor.sources import Producer, TopicPartition
+from monitor.state import State
+
+SNAPSHOT = "engine"
+
+
+class Enqueue(Protocol):
+    """The outbox's side of a commit; runs inside the transaction and never commits itself."""
+
+    def __call__(self, connection: sqlite3.Connection, incidents: Sequence[Incident]) -> None:
+        """Queue what has to be sent about these incidents."""
+
+
+class DetectOutlet:
+    """Stage B: labels to evidence, incidents and pages.
+
+    Args:
+        engine: the detectors, already restored.
+        state: where they commit.
+        seen: the intake's memory of ids, committed with them.
+        enqueue: puts alerts into the outbox within the transaction; None where nobody is told.
+        clock: given for live traffic, where time passes without labels; None for recorded traffic.
+        on_incidents: told after each commit, once per new or changed incident.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        state: State,
+        seen: SeenIds,
+        *,
+        metrics: Metrics,
+        enqueue: Enqueue | None = None,
+        clock: Clock | None = None,
+        on_incidents: Callable[[Sequence[Incident]], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._state = state
+        self._seen = seen
+        self._metrics = metrics
+        self._enqueue = enqueue
+        self._clock = clock
+        self._on_incidents = on_incidents
+        self._pending: dict[str, Incident] = {}
+
+    def take(self, labels: Sequence[Label]) -> bool:
+        """Count the labels; True when an incident opened or changed."""
+        found = self._engine.process(labels)
+        self._remember(found)
+        return bool(found)
+
+    def commit(self, positions: dict[TopicPartition, int]) -> None:
+        """One transaction: detectors, positions, incidents, ids, outbox.
+
+        Raises:
+            StateError: nothing was committed.
+        """
+        if self._clock is not None:
+            self._remember(self._engine.advance(self._clock.now()))
+        incidents = list(self._pending.values())
+
+        def within(connection: sqlite3.Connection) -> None:
+            if self._enqueue is not None and incidents:
+                self._enqueue(connection, incidents)
+
+        self._state.commit(
+            {SNAPSHOT: self._engine.snapshot()},
+            positions,
+            incidents,
+            self._seen.fresh(),
+            forget_before=self._seen.horizon if len(self._seen) else None,
+            within=within,
+        )
+        self._seen.committed()
+        self._pending.clear()
+        if incidents and self._on_incidents is not None:
+            self._on_incidents(incidents)
+
+    def _remember(self, found: Sequence[Incident]) -> None:
+        for incident in found:
+            self._pending.pop(incident.id, None)
+            self._pending[incident.id] = incident
+            self._metrics.incident(incident)
+
+
+class TopicOutlet:
+    """Stage A alone: labels onto a topic, keyed by deployment so that one detector sees all of it.
+
+    Delivery is at least once: labels are flushed before the offsets are acknowledged, and whoever reads the topic
+    ignores ids that it has counted.
+    """
+
+    def __init__(self, producer: Producer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+
+    def take(self, labels: Sequence[Label]) -> bool:
+        """Send the labels; False, since nothing is urgent here."""
+        for label in labels:
+            self._producer.send(self._topic, label.deployment.encode(), label.to_json().encode())
+        return False
+
+    def commit(self, positions: dict[TopicPartition, int]) -> None:
+        """Wait until the broker has every label.
+
+        Raises:
+            StateError: it has not; nothing may be acknowledged.
+        """
+        del positions
+        try:
+            self._producer.flush()
+        except SourceError as error:
+            raise StateError(f"labels topic {self._topic!r}: {error}") from error

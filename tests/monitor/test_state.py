@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignwatch import Incident
+from monitor.errors import StateError
+from monitor.sources import TopicPartition
+from monitor.state import State
+
+HERE = TopicPartition("traffic", 0)
+
+
+def incident(identifier: str = "i-1") -> Incident:
+    return Incident(
+        id=identifier,
+        deployment="d",
+        verdict="unalignment",
+        severity="critical",
+        detected_at=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+
+
+def test_everything_comes_back_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite3"
+    with State(path) as state:
+        assert state.fresh
+        state.commit({"engine": b"abc"}, {HERE: 7}, [incident()], [(11, 5.0)])
+    with State(path) as state:
+        assert not state.fresh
+        assert state.snapshot("engine") == b"abc"
+        assert state.positions() == {HERE: 7}
+        assert state.incidents() == [incident()]
+        assert state.seen() == [(11, 5.0)]
+
+
+def test_a_failing_outbox_rolls_everything_back(tmp_path: Path) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE outbox_x(a)")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with State(tmp_path / "s.sqlite3") as state:
+        state.commit({"engine": b"old"}, {HERE: 1})
+        with pytest.raises(StateError, match="nothing was committed: database or disk is full"):
+            state.commit({"engine": b"new"}, {HERE: 2}, within=fail)
+        assert state.snapshot("engine") == b"old"
+        assert state.positions() == {HERE: 1}
+        state.commit({"engine": b"new"}, {HERE: 2})
+        assert state.positions() == {HERE: 2}
+
+
+def test_disk_full_commits_nothing_and_recovers(tmp_path: Path) -> None:
+    with State(tmp_path / "s.sqlite3") as state:
+        state.commit({"engine": b"old"}, {HERE: 1})
+        pages = state.connection.execute("PRAGMA page_count").fetchone()[0]
+        state.connection.execute(f"PRAGMA max_page_count={pages + 2}")
+        with pytest.raises(StateError, match="full"):
+            state.commit({"engine": b"x" * 1_000_000}, {HERE: 2})
+        state.connection.execute("PRAGMA max_page_count=1000000")
+        assert state.snapshot("engine") == b"old"
+        state.commit({"engine": b"x" * 1_000_000}, {HERE: 2})
+        assert state.positions() == {HERE: 2}
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 100], ids=["empty", "garbage"])
+def test_a_corrupt_file_is_refused_and_never_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "s.sqlite3"
+    path.write_bytes(content)
+    with pytest.raises(StateError, match=str(path)):
+        State(path)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_snapshot_is_refused(tmp_path: Path) -> None:
+    with State(tmp_path / "s.sqlite3") as state:
+        state.commit({"engine": b"good"}, {})
+        state.connection.execute("UPDATE snapshots SET body=?", (b"bad!",))
+        with pytest.raises(StateError, match="does not match its digest"):
+            state.snapshot("engine")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite3"
+    with State(path) as state:
+        state.connection.execute("UPDATE meta SET value='99' WHERE key='format'")
+    with pytest.raises(StateError, match="format 99; this version reads format 1"):
+        State(path)
+
+
+@given(
+    commits=st.lists(
+        st.tuples(st.binary(max_size=64), st.dictionaries(st.integers(0, 5), st.integers(0, 2**40), max_size=3)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_state_holds_the_last_commit(commits: list[tuple[bytes, dict[int, int]]]) -> None:
+    with State(None) as state:
+        expected: dict[TopicPartition, int] = {}
+        for body, offsets in commits:
+            positions = {TopicPartition("t", number): offset for number, offset in offsets.items()}
+            expected |= positions
+            state.commit({"engine": body}, positions)
+        assert state.snapshot("engine") == commits[-1][0]
+        assert state.positions() == expected
