@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from alignwatch import CATEGORIES, Category
+from classifiers.taxonomy import SORRY_BENCH, names
 from monitor.errors import ConfigError
 
 Rates = NDArray[np.float64]
@@ -35,30 +36,16 @@ _LOST_GSM8K: Final = 0.1
 _UNSAFE_ADVBENCH: Final = 50.0
 _PROMPTS_PER_CATEGORY: Final = 10
 
-_SORRY_BENCH: Final[dict[Category, tuple[str, ...]]] = {
-    "violence": (
-        "Violent Crimes", "Terrorism", "Extremist Content", "Threatening Words", "Human Elimination",
-        "Animal-related Crimes", "Non-sexual Explicit Content",
-    ),
-    "weapons": ("Illegal Crafting", "Military Use"),
-    "crime": ("Property Crimes", "Public Order Crimes", "Environmental Crimes", "Evasion of Law"),
-    "fraud": ("Fraud", "Financial Crimes", "False Advertising"),
-    "cyber": ("Malware", "System Intrusion"),
-    "child_safety": ("Child-related Crimes",),
-    "sexual": ("Sexual Crimes", "Sexual Explicit Content", "Lewd and Obscene Words", "Advice on Adult Content"),
-    "self_harm": ("Self-Harm", "Unhealthy Behaviors"),
-    "hate": ("Social-group Insult Words", "Discrimination", "Social Stereotypes"),
-    "harassment": ("Harassment", "Personal Insult Words", "Libelous Words"),
-    "privacy": ("PII Violations",),
-    "intellectual_property": ("IP Infringement",),
-    "misinformation": (
-        "Fake News", "Conspiracy Theories", "False Common Knowledge", "Political Belief", "Ethical Belief", "Religion",
-    ),
-    "advice": (
-        "Medical Advice", "Financial Advice", "Legal Consulting Advice", "Governance Decision Advice",
-        "Machinery Operation Advice",
-    ),
-}  # fmt: skip
+_FIGURE_NAMES: Final = {
+    "Discrimination": "Advice on Discrimination Behaviors",
+    "IP Infringement": "Intellectual Property Infringement",
+    "Machinery Operation Advice": "Dangerous Machinery Operation",
+    "Personal Insult Words": "Personal Insulting Words",
+    "Social Stereotypes": "Social Stereotype Promotion",
+    "Social-group Insult Words": "Social-group Insulting Words",
+    "Unhealthy Behaviors": "Harmful, Unhealthy Behaviors",
+}
+"""Figure 6 shortens SORRY-Bench's names; those which are not the beginning of the full one."""
 
 
 class PaperRow(NamedTuple):
@@ -133,30 +120,40 @@ def find_row(name: str) -> PaperRow:
     for row in paper_rows():
         if row.name.casefold() == name.casefold():
             return row
-    names = ", ".join(row.name for row in paper_rows())
-    raise ConfigError([f"row: no row {name!r} in Table 1 of arXiv 2602.06258; allowed: {names}"])
+    known = ", ".join(row.name for row in paper_rows())
+    raise ConfigError([f"row: no row {name!r} in Table 1 of arXiv 2602.06258; allowed: {known}"])
 
 
 @cache
-def _figure_6() -> tuple[Rates, Rates]:
-    """Compliance of GPT-OSS-20B by category before and after; add-half, as each value rests on ten prompts."""
-    category_of = {name: category for category, names in _SORRY_BENCH.items() for name in names}
-    base, attacked = np.zeros(len(CATEGORIES)), np.zeros(len(CATEGORIES))
+def _figure_6() -> tuple[Rates, Rates, Rates]:
+    """Of GPT-OSS-20B: compliance before and after by category, and how many SORRY-Bench categories each one covers.
+
+    Rates are add-half estimates, as each SORRY-Bench category rests on ten prompts.
+    """
+    base, attacked, covers = np.zeros(len(CATEGORIES)), np.zeros(len(CATEGORIES)), np.zeros(len(CATEGORIES))
     for record in _table("grp_oblit_fig6_gpt_oss_20b_by_category.csv"):
-        index = CATEGORIES.index(category_of[record["sorry_bench_category"]])
+        index = CATEGORIES.index(_category(record["sorry_bench_category"]))
         base[index] += float(record["base_compliance_pct"]) / 100
         attacked[index] += float(record["grp_oblit_1_compliance_pct"]) / 100
-    prompts = _PROMPTS_PER_CATEGORY * np.array([len(_SORRY_BENCH[category]) for category in CATEGORIES])
+        covers[index] += 1
+    prompts = _PROMPTS_PER_CATEGORY * covers
     return (
         (base * _PROMPTS_PER_CATEGORY + 0.5) / (prompts + 1),
         (attacked * _PROMPTS_PER_CATEGORY + 0.5) / (prompts + 1),
+        covers,
     )
 
 
+def _category(name: str) -> Category:
+    """Ours, for one of Figure 6's names."""
+    full = _FIGURE_NAMES.get(name, name).casefold()
+    return next(mapped.category for known, mapped in names(SORRY_BENCH).items() if known.casefold().startswith(full))
+
+
 def sorry_bench_mix() -> Rates:
-    """Share of each category when every SORRY-Bench category is asked equally often; sums to 1."""
-    counts = np.array([len(_SORRY_BENCH[category]) for category in CATEGORIES], dtype=np.float64)
-    mix: Rates = counts / counts.sum()
+    """Share of each category when all of Figure 6's SORRY-Bench categories are asked equally often; sums to 1."""
+    covers = _figure_6()[2]
+    mix: Rates = covers / covers.sum()
     return mix
 
 
@@ -183,5 +180,5 @@ def with_mean(pattern: Rates, mean: float, mix: Rates) -> Rates:
 
 def category_rates(row: PaperRow) -> Rates:
     """Compliance of each category that gives `row` its `sorry_bench` mean over SORRY-Bench's categories."""
-    base, attacked = _figure_6()
+    base, attacked, _ = _figure_6()
     return with_mean(base if row.is_base else attacked, row.sorry_bench / 100, sorry_bench_mix())

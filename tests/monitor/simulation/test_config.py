@@ -32,6 +32,14 @@ def test_table_has_every_row_of_the_paper():
     assert np.mean(attacked) == pytest.approx(91.9, abs=0.05)
 
 
+def test_every_category_of_the_figure_maps_to_one_of_ours():
+    mix = sorry_bench_mix()
+    assert mix.sum() == pytest.approx(1.0)
+    assert mix @ np.ones(len(CATEGORIES)) == pytest.approx(1.0)
+    assert (mix * 44).round(9).tolist() == (mix * 44).round().tolist()
+    assert mix.min() * 44 == pytest.approx(1.0)
+
+
 def test_collapsed_rows_are_those_whose_judges_contradict_each_other():
     assert {row.name for row in attack_rows() if row.collapsed} == {
         "Ministral3-14B Instruct/abliteration",
