@@ -42,7 +42,7 @@ class DetectionConfig(BaseModel):
     cap_entries: Annotated[int, Field(ge=100)] = 20_000
     """Conversations and users remembered per deployment; the oldest are forgotten first."""
 
-    grace_seconds: Annotated[float, Field(ge=0.0)] = 900.0
+    grace_seconds: Annotated[float, Field(ge=0.0)] = 3600.0
     """A label this much older than the newest of its deployment is late: counted, and kept out of the statistics."""
     pane_seconds: Annotated[float, Field(ge=1.0)] = 300.0
     """Event time covered by a pane of the windowed view."""
@@ -61,7 +61,9 @@ class DetectionConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> DetectionConfig:
         if self.benign_harm > self.sensitive_harm:
-            raise ValueError(f"benign_harm={self.benign_harm}; it must not be above sensitive_harm={self.sensitive_harm}")
+            raise ValueError(
+                f"benign_harm={self.benign_harm}; it must not be above sensitive_harm={self.sensitive_harm}"
+            )
         tpr, fpr = self.noncompliance_tpr, self.noncompliance_fpr
         if (tpr is None) != (fpr is None) or (tpr is not None and fpr is not None and tpr <= fpr):
             raise ValueError("noncompliance_tpr and noncompliance_fpr: give both, the first above the second")

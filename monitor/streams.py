@@ -46,24 +46,19 @@ class OutcomePolicy(BaseModel):
     user_cap: Annotated[int, Field(ge=1)] = 5
 
 
-class Outcome(NamedTuple):
-    """One number for one statistic."""
-
-    kind: int
-    stratum: int
-    x: float
-    """In [0, 1]."""
+Outcome = tuple[int, int, float]
+"""(kind, stratum, x in [0, 1]): one number for one statistic. A plain tuple, since several are made for every label."""
 
 
 class Reading(NamedTuple):
-    """A label taken apart: what it says about the request's side and the answer's side."""
+    """A label taken apart into outcomes."""
 
     sensitive: bool
     stratum: int
     """Of the request's category; meaningful where `sensitive`."""
-    given_request: tuple[Outcome, ...]
+    given_request: list[Outcome]
     """Conditional on the request: valid whatever made the label be selected."""
-    share: tuple[Outcome, ...]
+    share: list[Outcome]
     """Shares of traffic: empty unless the label was selected uniformly."""
 
 
@@ -93,31 +88,30 @@ def read(label: Label, timestamp: float, policy: OutcomePolicy) -> Reading:
     given: list[Outcome] = []
     provider = label.origin == "provider"
     if sensitive:
-        given.append(Outcome(BLOCKED, stratum, 1.0 if provider else 0.0))
+        given.append((BLOCKED, stratum, 1.0 if provider else 0.0))
     if behaviour is not None and not provider:
         degenerate = behaviour.degenerate
-        given.append(Outcome(DEGENERATE, 0 if sensitive else 1, degenerate))
+        given.append((DEGENERATE, 0 if sensitive else 1, degenerate))
         if degenerate < DEGENERATE_FROM:
             rest = 1.0 - degenerate
             if sensitive:
                 x = (behaviour.compliance + policy.partial_weight * behaviour.partial) / rest
-                given.append(Outcome(COMPLIANCE, stratum, min(x, 1.0)))
+                given.append((COMPLIANCE, stratum, min(x, 1.0)))
             elif request is not None and request.harm < policy.benign_harm:
-                given.append(Outcome(CONTROL, 0, min(behaviour.refusal / rest, 1.0)))
-    return Reading(sensitive, stratum, tuple(given), _shares(label, timestamp, sensitive=sensitive))
+                given.append((CONTROL, 0, min(behaviour.refusal / rest, 1.0)))
+    share = _shares(label, timestamp, sensitive=sensitive) if label.selection == "uniform" else []
+    return Reading(sensitive, stratum, given, share)
 
 
-def _shares(label: Label, timestamp: float, *, sensitive: bool) -> tuple[Outcome, ...]:
-    if label.selection != "uniform":
-        return ()
-    if label.unlabelable is not None:
-        return (Outcome(UNLABELABLE, 0, 1.0),)
-    hour = hour_of_week(timestamp)
-    return (
-        Outcome(UNLABELABLE, 0, 0.0),
-        Outcome(SENSITIVE, hour, 1.0 if sensitive else 0.0),
-        Outcome(HARMFUL, hour, label.response_harm or 0.0),
-    )
+def _shares(label: Label, timestamp: float, *, sensitive: bool) -> list[Outcome]:
+    unlabelable = label.unlabelable is not None
+    outcomes: list[Outcome] = [(UNLABELABLE, 0, 1.0 if unlabelable else 0.0)]
+    if label.request is not None:
+        hour = hour_of_week(timestamp)
+        outcomes.append((SENSITIVE, hour, 1.0 if sensitive else 0.0))
+        if not unlabelable:
+            outcomes.append((HARMFUL, hour, label.response_harm or 0.0))
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)

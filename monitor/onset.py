@@ -1,0 +1,143 @@
+"""When it began and how large it is: the maximum-likelihood change point over a ring of outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from monitor.detectors import Direction, Floats, odds_ratio_grid
+from monitor.panes import History
+
+SIZES: Final = 48
+"""Odds ratios tried, 1.05 to 400: finer and wider than the detector's grid, as sizes are estimated here."""
+ONSET_DROP: Final = 3.0
+"""Change points whose log-likelihood is within this of the best one make the onset's interval."""
+EFFECT_DROP: Final = 1.92
+"""Half the 95 % point of chi-squared with one degree of freedom: the interval of the odds ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The best-supported change in a history, compared with the baseline before it."""
+
+    onset: float
+    """Epoch seconds of the first label after the change; likewise its interval."""
+    low: float
+    high: float
+    odds_ratio: float
+    odds_ratio_low: float
+    odds_ratio_high: float
+    log_likelihood: float
+    """Natural log of the likelihood ratio against no change, at the best onset and size."""
+    first_row: int
+    """Row of the history at which it begins."""
+    strata: tuple[tuple[int, float, float, float], ...]
+    """(stratum, labels, sum of x, log-likelihood ratio) since the onset, the largest last number first."""
+
+    @property
+    def labels(self) -> float:
+        """Since the onset."""
+        return sum(row[1] for row in self.strata)
+
+    @property
+    def sums(self) -> float:
+        """Of x, since the onset."""
+        return sum(row[2] for row in self.strata)
+
+
+def find_change(history: History, rates: Floats, direction: Direction) -> Change | None:
+    """The change point and common odds ratio under which the history is most likely.
+
+    Before the change each stratum has its baseline rate; after it the odds are multiplied by one factor. The
+    log-likelihood ratio of a pane with n labels and sum s in a stratum of rate p is s log R - n log(1 + p(R - 1)).
+
+    Args:
+        history: what is remembered, oldest first.
+        rates: baseline rates by stratum.
+        direction: sizes tried are above 1 for `up`, below for `down`.
+
+    Returns:
+        None when nothing is remembered.
+
+    References:
+        Hinkley 1970, "Inference about the change-point in a sequence of random variables", Biometrika 57(1).
+    """
+    if not history.labels.size:
+        return None
+    ratios = odds_ratio_grid(direction, SIZES, 1.05, 400.0)
+    gains = _gains(history, rates, ratios)
+    # A change begins with a pane, so rows of one pane enter together: only their first row is a candidate.
+    starts = np.flatnonzero(np.diff(history.pane, prepend=-1))
+    since = np.cumsum(gains[::-1], axis=0)[::-1][starts]
+    profile = since.max(axis=1)
+    best = int(np.argmax(profile))
+    likely = np.flatnonzero(profile >= profile[best] - ONSET_DROP)
+    size = int(np.argmax(since[best]))
+    plausible = np.flatnonzero(since[best] >= since[best, size] - EFFECT_DROP)
+    row = int(starts[best])
+    edges = sorted((float(ratios[plausible[0]]), float(ratios[plausible[-1]])))
+    times = history.first[starts]
+    return Change(
+        onset=float(times[best]),
+        low=float(times[likely].min()),
+        high=float(times[likely].max()),
+        odds_ratio=float(ratios[size]),
+        odds_ratio_low=edges[0],
+        odds_ratio_high=edges[1],
+        log_likelihood=float(profile[best]),
+        first_row=row,
+        strata=_by_stratum(history, gains[:, size], row),
+    )
+
+
+def _gains(history: History, rates: Floats, ratios: Floats) -> Floats:
+    """Log-likelihood ratio of each row for each size, shape [rows, sizes]."""
+    rate = rates[history.stratum][:, None]
+    result: Floats = history.sums[:, None] * np.log(ratios) - history.labels[:, None] * np.log1p(rate * (ratios - 1.0))
+    return result
+
+
+def _by_stratum(history: History, gains: Floats, row: int) -> tuple[tuple[int, float, float, float], ...]:
+    stratum = history.stratum[row:]
+    labels = np.bincount(stratum, history.labels[row:])
+    sums = np.bincount(stratum, history.sums[row:])
+    gain = np.bincount(stratum, gains[row:])
+    order = [index for index in np.argsort(-gain, kind="stable") if labels[index] > 0]
+    return tuple((int(i), float(labels[i]), float(sums[i]), float(gain[i])) for i in order)
+
+
+def breadth(change: Change, rates: Floats, *, prior: float = 0.5, weight: float = 1.0) -> float:
+    """Share of the strata seen since the onset that moved, shrunk towards `prior`.
+
+    Each stratum either has its baseline rate or the common odds ratio; the share that moved is estimated by
+    expectation-maximisation with `weight` strata's worth of prior. A stratum with few labels says little and follows
+    the others, so that a handful of labels from a broad change does not look narrow.
+    """
+    rows = np.asarray([(n, s, rates[k]) for k, n, s, _ in change.strata])
+    if not rows.size:
+        return prior
+    stake = change.odds_ratio - 1.0
+    gain = rows[:, 1] * np.log(change.odds_ratio) - rows[:, 0] * np.log1p(rows[:, 2] * stake)
+    share = prior
+    for _ in range(50):
+        odds = np.exp(np.clip(gain, -60.0, 60.0)) * share / (1.0 - share)
+        moved = odds / (1.0 + odds)
+        share = float((moved.sum() + weight * prior) / (moved.size + weight))
+    return share
+
+
+def wilson(successes: float, labels: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a proportion; (0, 1) without labels.
+
+    >>> low, high = wilson(7, 10)
+    >>> print(f"{low:.3f} {high:.3f}")
+    0.397 0.892
+    """
+    if labels <= 0:
+        return 0.0, 1.0
+    p = min(max(successes / labels, 0.0), 1.0)
+    centre = (p + z * z / (2 * labels)) / (1 + z * z / labels)
+    half = z * np.sqrt(p * (1 - p) / labels + z * z / (4 * labels**2)) / (1 + z * z / labels)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
