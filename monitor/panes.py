@@ -44,7 +44,7 @@ class TimePane:
         """As the page shows it."""
         rates = [value / self.answered for value in self.sums] if self.answered else [None] * 5
         return PanePoint(
-            start=self.start,  # type: ignore[arg-type]  # epoch seconds are read
+            start=self.start,
             seconds=seconds,
             labelled=self.labelled,
             sensitive=self.sensitive,
