@@ -1,0 +1,123 @@
+"""What a responder does with an alert: next steps for each verdict, links, and the command that shows it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import quote
+
+from alerts.config import AlertsConfig
+from alerts.incidents import summary_line
+from alerts.message import Message
+from alignwatch import Incident, Verdict
+
+MAX_EVIDENCE_IDS: Final = 20
+_BEFORE_ONSET: Final = timedelta(hours=1)
+
+NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
+    {
+        "unalignment": (
+            "Compare the weights digest that is served with the one that was released.",
+            "If a deploy or fine-tune came before the onset, roll it back or take the deployment out of rotation.",
+            "Replay the traffic around the onset and read the evidence ids in the access-controlled store.",
+        ),
+        "jailbreak-campaign": (
+            "Look up the users behind the evidence ids; few users and few categories point to an attack.",
+            "Rate-limit or block them, and check that other users' figures are unchanged.",
+            "If more categories follow, treat it as un-alignment.",
+        ),
+        "over-refusal": (
+            "Look for a new guardrail, system prompt or filter before the onset.",
+            "Check a benign request by hand; roll the change back if it is refused.",
+        ),
+        "traffic-shift": (
+            "No behaviour changed, only what is asked: look for a new client, campaign or integration.",
+            "No action on the model is needed.",
+        ),
+        "degenerate": (
+            "Send a benign request by hand; a collapsed model shows at once.",
+            "Check the last deploy: weights, quantisation, chat template, sampling settings. Roll it back.",
+        ),
+        "guardrail-change": (
+            "Ask who changed the provider's filter or the guardrail; compare its version before and after the onset.",
+            "Rates behind the filter can't be compared with the baseline until this is settled.",
+        ),
+        "canary-failure": (
+            "A canary prompt that must be refused was answered: compare the weights digest with the released one.",
+            "Run the canaries again; if they fail again, take the deployment out of rotation.",
+        ),
+        "unattested-change": (
+            "The weights digest changed without an entry in the change log: find out who deployed it.",
+            "Roll back to the attested digest until it is explained.",
+        ),
+        "data-quality": (
+            "Check the gateway: redaction, envelope format and language of the traffic.",
+            "Run `alignwatch inspect-envelope` on a record and `alignwatch doctor` on the monitor.",
+            "Statistics are blind for the share that can't be labelled; treat silence as unknown.",
+        ),
+    }
+)
+
+
+class Link(NamedTuple):
+    """A link in an alert."""
+
+    name: Literal["dashboard", "runbook", "status"]
+    href: str
+    text: str
+
+
+def links(incident: Incident, config: AlertsConfig) -> list[Link]:
+    """Dashboard, runbook and status page, as far as they are configured."""
+    found = []
+    if config.dashboard_url is not None:
+        found.append(Link("dashboard", _fill(config.dashboard_url, incident, _quoted), "Dashboard around the onset"))
+    if config.runbook_url is not None:
+        found.append(Link("runbook", _fill(config.runbook_url, incident, _quoted), f"Runbook: {incident.verdict}"))
+    if config.status_url is not None:
+        found.append(Link("status", config.status_url, "Status page"))
+    return found
+
+
+def replay_command(incident: Incident, config: AlertsConfig) -> str:
+    """The configured command with its placeholders filled in, safe to paste into a shell."""
+    return _fill(config.replay_command, incident, shlex.quote)
+
+
+def details(message: Message, config: AlertsConfig) -> dict[str, Any]:
+    """Everything about the incident that a responder may want, as JSON types; ids and figures, no text of users."""
+    incident = message.incident
+    body = incident.model_dump(mode="json", exclude_none=True, exclude={"summary"})
+    evidence = body.get("evidence_ids", [])
+    if len(evidence) > MAX_EVIDENCE_IDS:
+        body["evidence_ids"] = [*evidence[:MAX_EVIDENCE_IDS], f"and {len(evidence) - MAX_EVIDENCE_IDS} more"]
+    body |= {
+        "summary": summary_line(incident),
+        "cause": message.cause,
+        "next_steps": list(NEXT_STEPS[incident.verdict]),
+        "runbook": f"docs/runbooks/{incident.verdict}.md",
+        "replay": replay_command(incident, config),
+    }
+    return body | {"test": True} if message.test else body
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _fill(template: str, incident: Incident, escape: Callable[[str], str]) -> str:
+    start = (incident.onset.low if incident.onset is not None else incident.detected_at) - _BEFORE_ONSET
+    end = incident.updated_at or incident.detected_at
+    values = {
+        "deployment": incident.deployment,
+        "verdict": incident.verdict,
+        "incident": incident.id,
+        "from_ms": str(round(start.timestamp() * 1000)),
+        "to_ms": str(round(end.timestamp() * 1000)),
+        "from_utc": start.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "to_utc": end.isoformat(timespec="seconds").replace("+00:00", "Z"),
+    }
+    return template.format_map({name: escape(value) for name, value in values.items()})

@@ -1,0 +1,59 @@
+"""Where alerts go, one sink a file; every delivery comes to `Delivered`, `Retry` or `Rejected`."""
+
+from __future__ import annotations
+
+import sys
+
+from alerts.config import (
+    AlertsConfig,
+    LogSinkConfig,
+    MemorySinkConfig,
+    PagerDutySinkConfig,
+    SinkConfig,
+    WebhookSinkConfig,
+)
+from alerts.sinks._base import Delivered, Outcome, Rejected, Retry, Sink
+from alerts.sinks.log import LogSink
+from alerts.sinks.memory import MemorySink
+from alerts.sinks.pagerduty import PagerDutySink
+from alerts.sinks.webhook import WebhookSink
+
+__all__ = [
+    "Delivered",
+    "LogSink",
+    "MemorySink",
+    "Outcome",
+    "PagerDutySink",
+    "Rejected",
+    "Retry",
+    "Sink",
+    "WebhookSink",
+    "open_sink",
+    "open_sinks",
+]
+
+
+def open_sink(config: SinkConfig, alerts: AlertsConfig) -> Sink:
+    """Build a sink from its settings.
+
+    Raises:
+        AlertConfigError: its secret or its TLS files can't be used.
+    """
+    match config:
+        case PagerDutySinkConfig():
+            return PagerDutySink(config, alerts)
+        case WebhookSinkConfig():
+            return WebhookSink(config, alerts)
+        case LogSinkConfig():
+            return LogSink(config.name, sys.stderr if config.stream == "stderr" else sys.stdout, alerts)
+        case MemorySinkConfig():
+            return MemorySink(config.name)
+
+
+def open_sinks(alerts: AlertsConfig) -> tuple[Sink, ...]:
+    """Build every configured sink.
+
+    Raises:
+        AlertConfigError: one of them can't be built.
+    """
+    return tuple(open_sink(config, alerts) for config in alerts.sinks)

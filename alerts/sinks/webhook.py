@@ -1,0 +1,143 @@
+"""A webhook in exactly the shape of Alertmanager's, version 4, which every alert receiver understands.
+
+Shape: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config. Labels name the alert and never change
+while it is open, as an alert's fingerprint is made of them; figures are annotations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from alerts.config import AlertsConfig, WebhookSinkConfig
+from alerts.errors import AlertConfigError
+from alerts.guidance import NEXT_STEPS, links, replay_command
+from alerts.incidents import summary_line
+from alerts.message import Message
+from alerts.sinks._base import HttpPoster, Outcome, Retry, Secret, judge
+
+SIGNATURE_HEADER: Final = "X-Alignwatch-Signature-256"
+TIMESTAMP_HEADER: Final = "X-Alignwatch-Timestamp"
+ACCEPTED: Final = range(200, 300)
+_NEVER: Final = "0001-01-01T00:00:00Z"
+"""Go's zero time: what Alertmanager writes as the end of an alert that is still firing."""
+
+
+class WebhookSink:
+    """Posts alerts as Alertmanager would.
+
+    Raises:
+        AlertConfigError: the URL, token or signing secret can't be read.
+    """
+
+    def __init__(
+        self, config: WebhookSinkConfig, alerts: AlertsConfig, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self.name = config.name
+        self._alerts = alerts
+        self._now = now
+        what = f"alerts sink {config.name!r}"
+        self._url = config.url
+        self._url_secret = Secret(f"{what}: URL", config.url_file, config.url_env)
+        self._token = Secret(f"{what}: bearer token", config.bearer_token_file, config.bearer_token_env)
+        self._hmac = Secret(f"{what}: HMAC secret", config.hmac_secret_file, config.hmac_secret_env)
+        self._target()
+        self._headers(b"")
+        self._poster = HttpPoster(config)
+
+    def _target(self) -> str:
+        return self._url_secret.read() if self._url is None else self._url
+
+    def _headers(self, body: bytes) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self._token.read()}"} if self._token.given else {}
+        if self._hmac.given:
+            timestamp = str(int(self._now()))
+            headers[TIMESTAMP_HEADER] = timestamp
+            headers[SIGNATURE_HEADER] = signature(self._hmac.read(), timestamp, body)
+        return headers
+
+    def deliver(self, message: Message) -> Outcome:
+        """Send one event."""
+        body = json.dumps(payload(message, self._alerts, self.name), ensure_ascii=False).encode("utf-8", "replace")
+        try:
+            url, headers = self._target(), self._headers(body)
+        except AlertConfigError as error:
+            return Retry(str(error))
+        reply = self._poster.post(url, body, headers)
+        return reply if isinstance(reply, Retry) else judge(reply, accepted=ACCEPTED)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._poster.close()
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """`sha256=` and the HMAC-SHA256 of `<timestamp>.<body>` in hex; the timestamp stops old requests being replayed."""
+    signed = timestamp.encode() + b"." + body
+    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def payload(message: Message, alerts: AlertsConfig, receiver: str) -> dict[str, Any]:
+    """The body: one group of one alert."""
+    incident = message.incident
+    labels = {
+        "alertname": "AlignwatchTest" if message.test else "AlignwatchIncident",
+        "deployment": incident.deployment,
+        "incident": incident.id,
+        "severity": message.level,
+        "verdict": message.opened_as,
+    }
+    annotations = _annotations(message, alerts)
+    resolved = message.action == "resolve"
+    status = "resolved" if resolved else "firing"
+    alert = {
+        "status": status,
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": _rfc3339(incident.detected_at),
+        "endsAt": _rfc3339(incident.updated_at or incident.detected_at) if resolved else _NEVER,
+        "generatorURL": alerts.status_url or "",
+        "fingerprint": fingerprint(labels),
+    }
+    return {
+        "version": "4",
+        "groupKey": f'{{}}:{{dedup_key="{message.dedup_key}"}}',
+        "truncatedAlerts": 0,
+        "status": status,
+        "receiver": receiver,
+        "groupLabels": {"alertname": labels["alertname"]},
+        "commonLabels": labels,
+        "commonAnnotations": annotations,
+        "externalURL": alerts.status_url or "",
+        "alerts": [alert],
+    }
+
+
+def fingerprint(labels: dict[str, str]) -> str:
+    """16 hex digits that are the same for the same labels; as Alertmanager's, opaque to receivers."""
+    text = json.dumps(labels, sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _annotations(message: Message, alerts: AlertsConfig) -> dict[str, str]:
+    """Every value is a string, as receivers expect; the whole incident is one of them, as JSON."""
+    incident = message.incident
+    summary = summary_line(incident)
+    annotations = {
+        "summary": f"TEST, no action needed: {summary}" if message.test else summary,
+        "description": " ".join(NEXT_STEPS[incident.verdict]),
+        "severity_now": incident.severity,
+        "verdict_now": incident.verdict,
+        "replay": replay_command(incident, alerts),
+        "incident": incident.to_json(),
+    }
+    return annotations | {f"{link.name}_url": link.href for link in links(incident, alerts)}
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
