@@ -15,6 +15,7 @@ from alerts.message import Message
 from alignwatch import Incident, Verdict
 
 MAX_EVIDENCE_IDS: Final = 20
+TEST_SUMMARY: Final = "TEST of the alert route from alignwatch: it works, no action is needed, it resolves itself"
 _BEFORE_ONSET: Final = timedelta(hours=1)
 
 NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
@@ -87,6 +88,16 @@ def replay_command(incident: Incident, config: AlertsConfig) -> str:
     return _fill(config.replay_command, incident, shlex.quote)
 
 
+def headline(message: Message) -> str:
+    """The line that a person reads first: the incident's summary, or that this is a test."""
+    return TEST_SUMMARY if message.test else summary_line(message.incident)
+
+
+def next_steps(message: Message) -> tuple[str, ...]:
+    """What to do now."""
+    return ("Nothing: this was a test of the alert route.",) if message.test else NEXT_STEPS[message.incident.verdict]
+
+
 def details(message: Message, config: AlertsConfig) -> dict[str, Any]:
     """Everything about the incident that a responder may want, as JSON types; ids and figures, no text of users."""
     incident = message.incident
@@ -95,9 +106,9 @@ def details(message: Message, config: AlertsConfig) -> dict[str, Any]:
     if len(evidence) > MAX_EVIDENCE_IDS:
         body["evidence_ids"] = [*evidence[:MAX_EVIDENCE_IDS], f"and {len(evidence) - MAX_EVIDENCE_IDS} more"]
     body |= {
-        "summary": summary_line(incident),
+        "summary": headline(message),
         "cause": message.cause,
-        "next_steps": list(NEXT_STEPS[incident.verdict]),
+        "next_steps": list(next_steps(message)),
         "runbook": f"docs/runbooks/{incident.verdict}.md",
         "replay": replay_command(incident, config),
     }

@@ -80,7 +80,7 @@ def summary_line(incident: Incident) -> str:
     """
     stream = leading_stream(incident)
     parts = [
-        " ".join(filter(None, (_headline(incident), _change(stream), _since(incident)))),
+        ": ".join(filter(None, (_headline(incident), " ".join(filter(None, (_change(stream), _since(incident))))))),
         _categories(incident),
         _evidence(stream),
         f"{incident.labels_since_onset} labels" if incident.labels_since_onset else "",
@@ -127,7 +127,7 @@ def percent(ratio: float) -> str:
 def _headline(incident: Incident) -> str:
     state = "" if incident.status == "open" else f"{incident.status}: "
     deployment = _one_line(incident.deployment, _DEPLOYMENT_LENGTH)
-    return f"{deployment}: {state}{HEADLINES[incident.verdict]}:"
+    return f"{deployment}: {state}{HEADLINES[incident.verdict]}"
 
 
 def _change(stream: StreamFinding | None) -> str:

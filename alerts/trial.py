@@ -97,12 +97,13 @@ def _incident(severity: Severity, now: float) -> Incident:
 
 
 def _message(incident: Incident, action: Action) -> Message:
+    resolving = action == "resolve"
     return Message(
         action=action,
-        cause="opened" if action == "trigger" else "resolved",
+        cause="resolved" if resolving else "opened",
         dedup_key=dedup_key(incident),
         level=incident.severity,
         opened_as=incident.verdict,
-        incident=incident,
+        incident=incident.model_copy(update={"status": "resolved"}) if resolving else incident,
         test=True,
     )

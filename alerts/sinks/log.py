@@ -6,8 +6,7 @@ import json
 from typing import IO, Any
 
 from alerts.config import AlertsConfig
-from alerts.guidance import details
-from alerts.incidents import summary_line
+from alerts.guidance import details, headline
 from alerts.message import Message
 from alerts.sinks._base import Delivered, Outcome, Retry
 
@@ -27,7 +26,7 @@ class LogSink:
             "action": message.action,
             "cause": message.cause,
             "severity": message.incident.severity,
-            "summary": summary_line(message.incident),
+            "summary": headline(message),
             "dedup_key": message.dedup_key,
             "incident": details(message, self._alerts),
         }

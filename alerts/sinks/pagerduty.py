@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from alerts.config import AlertsConfig, PagerDutySinkConfig
 from alerts.errors import AlertConfigError
-from alerts.guidance import details, links
-from alerts.incidents import HEADLINES, summary_line
+from alerts.guidance import details, headline, links
+from alerts.incidents import HEADLINES
 from alerts.message import Message
 from alerts.sinks._base import HttpPoster, Outcome, Rejected, Retry, Secret, judge
 from alignwatch import Severity
@@ -81,12 +81,11 @@ def event(message: Message, alerts: AlertsConfig) -> dict[str, Any]:
     if message.action == "resolve":
         return base
     incident = message.incident
-    summary = summary_line(incident)
     body = base | {
         "client": "alignwatch",
         "links": [{"href": link.href, "text": link.text} for link in links(incident, alerts)],
         "payload": {
-            "summary": ("TEST, no action needed: " + summary)[:1024] if message.test else summary,
+            "summary": headline(message),
             "source": incident.deployment[:_SOURCE_LENGTH],
             "severity": severity(incident.severity),
             "timestamp": incident.model_dump(mode="json")["detected_at"],

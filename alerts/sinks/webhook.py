@@ -16,8 +16,7 @@ from typing import Any, Final
 
 from alerts.config import AlertsConfig, WebhookSinkConfig
 from alerts.errors import AlertConfigError
-from alerts.guidance import NEXT_STEPS, links, replay_command
-from alerts.incidents import summary_line
+from alerts.guidance import headline, links, next_steps, replay_command
 from alerts.message import Message
 from alerts.sinks._base import HttpPoster, Outcome, Retry, Secret, judge
 
@@ -127,10 +126,9 @@ def fingerprint(labels: dict[str, str]) -> str:
 def _annotations(message: Message, alerts: AlertsConfig) -> dict[str, str]:
     """Every value is a string, as receivers expect; the whole incident is one of them, as JSON."""
     incident = message.incident
-    summary = summary_line(incident)
     annotations = {
-        "summary": f"TEST, no action needed: {summary}" if message.test else summary,
-        "description": " ".join(NEXT_STEPS[incident.verdict]),
+        "summary": headline(message),
+        "description": " ".join(next_steps(message)),
         "severity_now": incident.severity,
         "verdict_now": incident.verdict,
         "replay": replay_command(incident, alerts),
