@@ -1,0 +1,36 @@
+"""Where records come from, behind one typed protocol: Kafka, files and stdin, and the in-memory twin.
+
+A source hands out `Record`s with their place (`TopicPartition`, offset), is acknowledged only after the caller's own
+state has committed, and is told at `start` where that state says to go on.
+"""
+
+from __future__ import annotations
+
+from monitor.sources._base import Header, PositionOf, Producer, Record, Source, TopicPartition
+from monitor.sources._config import FileConfig, KafkaConfig, SourceConfig
+from monitor.sources._files import FileSource, read_lines
+from monitor.sources._kafka import KafkaSource
+from monitor.sources._memory import MemoryProducer, MemorySource, Sent
+from monitor.sources._open import open_producer, open_source
+from monitor.sources._produce import KafkaProducerSink
+
+__all__ = [
+    "FileConfig",
+    "FileSource",
+    "Header",
+    "KafkaConfig",
+    "KafkaProducerSink",
+    "KafkaSource",
+    "MemoryProducer",
+    "MemorySource",
+    "PositionOf",
+    "Producer",
+    "Record",
+    "Sent",
+    "Source",
+    "SourceConfig",
+    "TopicPartition",
+    "open_producer",
+    "open_source",
+    "read_lines",
+]
