@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,9 @@ ONSET_DROP: Final = 3.0
 EFFECT_DROP: Final = 1.92
 """Half the 95 % point of chi-squared with one degree of freedom: the interval of the odds ratio."""
 
+_EM_STEPS: Final = 50
+_SURE: Final = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -31,8 +35,6 @@ class Change:
     odds_ratio_high: float
     log_likelihood: float
     """Natural log of the likelihood ratio against no change, at the best onset and size."""
-    first_row: int
-    """Row of the history at which it begins."""
     strata: tuple[tuple[int, float, float, float], ...]
     """(stratum, labels, sum of x, log-likelihood ratio) since the onset, the largest last number first."""
 
@@ -66,29 +68,56 @@ def find_change(history: History, rates: Floats, direction: Direction) -> Change
     """
     if not history.labels.size:
         return None
-    ratios = odds_ratio_grid(direction, SIZES, 1.05, 400.0)
+    ratios = _sizes(direction)
     gains = _gains(history, rates, ratios)
     # A change begins with a pane, so rows of one pane enter together: only their first row is a candidate.
     starts = np.flatnonzero(np.diff(history.pane, prepend=-1))
-    since = np.cumsum(gains[::-1], axis=0)[::-1][starts]
-    profile = since.max(axis=1)
+    profile = np.cumsum(gains[::-1], axis=0)[::-1][starts].max(axis=1)
     best = int(np.argmax(profile))
-    likely = np.flatnonzero(profile >= profile[best] - ONSET_DROP)
-    size = int(np.argmax(since[best]))
-    plausible = np.flatnonzero(since[best] >= since[best, size] - EFFECT_DROP)
+    likely = history.first[starts[profile >= profile[best] - ONSET_DROP]]
     row = int(starts[best])
-    edges = sorted((float(ratios[plausible[0]]), float(ratios[plausible[-1]])))
-    times = history.first[starts]
+    times = float(history.first[row]), float(likely.min()), float(likely.max())
+    return _change(_tail(history, row), gains[row:], ratios, times)
+
+
+def size_of_change(
+    history: History, rates: Floats, direction: Direction, times: tuple[float, float, float]
+) -> Change | None:
+    """The change's size when its onset is known: all of the history lies after it.
+
+    Args:
+        history: since the onset.
+        rates: baseline rates by stratum.
+        direction: of the change.
+        times: the onset and its interval, epoch seconds.
+    """
+    if not history.labels.size:
+        return None
+    ratios = _sizes(direction)
+    return _change(history, _gains(history, rates, ratios), ratios, times)
+
+
+def _sizes(direction: Direction) -> Floats:
+    return odds_ratio_grid(direction, SIZES, 1.05, 400.0)
+
+
+def _tail(history: History, row: int) -> History:
+    return History(*(column[row:] for column in history))
+
+
+def _change(history: History, gains: Floats, ratios: Floats, times: tuple[float, float, float]) -> Change:
+    total = gains.sum(axis=0)
+    size = int(np.argmax(total))
+    plausible = ratios[total >= total[size] - EFFECT_DROP]
     return Change(
-        onset=float(times[best]),
-        low=float(times[likely].min()),
-        high=float(times[likely].max()),
+        onset=times[0],
+        low=times[1],
+        high=times[2],
         odds_ratio=float(ratios[size]),
-        odds_ratio_low=edges[0],
-        odds_ratio_high=edges[1],
-        log_likelihood=float(profile[best]),
-        first_row=row,
-        strata=_by_stratum(history, gains[:, size], row),
+        odds_ratio_low=float(plausible.min()),
+        odds_ratio_high=float(plausible.max()),
+        log_likelihood=float(total[size]),
+        strata=_by_stratum(history, gains[:, size]),
     )
 
 
@@ -99,31 +128,43 @@ def _gains(history: History, rates: Floats, ratios: Floats) -> Floats:
     return result
 
 
-def _by_stratum(history: History, gains: Floats, row: int) -> tuple[tuple[int, float, float, float], ...]:
-    stratum = history.stratum[row:]
-    labels = np.bincount(stratum, history.labels[row:])
-    sums = np.bincount(stratum, history.sums[row:])
-    gain = np.bincount(stratum, gains[row:])
+def _by_stratum(history: History, gains: Floats) -> tuple[tuple[int, float, float, float], ...]:
+    labels = np.bincount(history.stratum, history.labels)
+    sums = np.bincount(history.stratum, history.sums)
+    gain = np.bincount(history.stratum, gains)
     order = [index for index in np.argsort(-gain, kind="stable") if labels[index] > 0]
     return tuple((int(i), float(labels[i]), float(sums[i]), float(gain[i])) for i in order)
 
 
-def breadth(change: Change, rates: Floats, *, prior: float = 0.5, weight: float = 1.0) -> float:
-    """Share of the strata seen since the onset that moved, shrunk towards `prior`.
+def breadth(
+    strata: Sequence[tuple[int, float, float, float]],
+    odds_ratio: float,
+    rates: Floats,
+    *,
+    prior: float = 0.5,
+    weight: float = 1.0,
+) -> float:
+    """Share of the strata that moved since the onset, shrunk towards `prior`.
 
     Each stratum either has its baseline rate or the common odds ratio; the share that moved is estimated by
     expectation-maximisation with `weight` strata's worth of prior. A stratum with few labels says little and follows
     the others, so that a handful of labels from a broad change does not look narrow.
+
+    Args:
+        strata: (stratum, labels, sum of x, ignored) since the onset.
+        odds_ratio: of the change.
+        rates: baseline rates by stratum.
+        prior: share that moved before anything is seen.
+        weight: of the prior, in strata.
     """
-    rows = np.asarray([(n, s, rates[k]) for k, n, s, _ in change.strata])
-    if not rows.size:
+    if not strata:
         return prior
-    stake = change.odds_ratio - 1.0
-    gain = rows[:, 1] * np.log(change.odds_ratio) - rows[:, 0] * np.log1p(rows[:, 2] * stake)
+    rows = np.asarray([(n, s, rates[k]) for k, n, s, _ in strata])
+    gain = rows[:, 1] * np.log(odds_ratio) - rows[:, 0] * np.log1p(rows[:, 2] * (odds_ratio - 1.0))
+    odds = np.exp(np.clip(gain, -_SURE, _SURE))
     share = prior
-    for _ in range(50):
-        odds = np.exp(np.clip(gain, -60.0, 60.0)) * share / (1.0 - share)
-        moved = odds / (1.0 + odds)
+    for _ in range(_EM_STEPS):
+        moved = odds * share / (odds * share + 1.0 - share)
         share = float((moved.sum() + weight * prior) / (moved.size + weight))
     return share
 

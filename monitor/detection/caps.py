@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from array import array
 from collections import Counter
-from typing import Final, Literal
+from collections.abc import Iterable
+from typing import Any, Final, Literal
 
 from alignwatch import Label
 from monitor.streams import Outcome, OutcomePolicy, Reading
@@ -79,14 +82,32 @@ class Caps:
     def __len__(self) -> int:
         return len(self._conversations) + len(self._users)
 
-    def dump(self) -> tuple[dict[int, float], dict[int, tuple[float, int]]]:
-        """The tables, in their order."""
-        return self._conversations, self._users
+    def dump(self) -> list[str]:
+        """The tables, in their order, as packed arrays: they are the bulk of the state."""
+        times, users = self._conversations, self._users
+        return [
+            _pack("Q", times),
+            _pack("d", times.values()),
+            _pack("Q", users),
+            _pack("d", (start for start, _ in users.values())),
+            _pack("L", (count for _, count in users.values())),
+        ]
 
-    def load(self, conversations: dict[int, float], users: dict[int, tuple[float, int]]) -> None:
+    def load(self, state: list[str]) -> None:
         """Take up tables written by `dump`."""
-        self._conversations = conversations
-        self._users = users
+        keys, times, users, starts, counts = (_unpack(t, text) for t, text in zip("QdQdL", state, strict=True))
+        self._conversations = dict(zip(keys, times, strict=True))
+        self._users = {key: (start, int(count)) for key, start, count in zip(users, starts, counts, strict=True)}
+
+
+def _pack(typecode: str, values: Iterable[float]) -> str:
+    return base64.b64encode(array(typecode, values).tobytes()).decode()
+
+
+def _unpack(typecode: str, text: str) -> Any:
+    found: array[Any] = array(typecode)
+    found.frombytes(base64.b64decode(text, validate=True))
+    return found
 
 
 def admitted(caps: Caps, label: Label, timestamp: float, reading: Reading, counts: Counter[str]) -> list[Outcome]:

@@ -1,0 +1,165 @@
+"""One deployment: takes its labels in, counts what is kept out, and knows whether there is anything to compare with."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any, Final
+
+from alignwatch import Incident, Label
+from monitor.baseline import Baseline, policy_of
+from monitor.detection.budget import Allowance
+from monitor.detection.caps import Caps, admitted, key_of
+from monitor.detection.cases import Cases
+from monitor.detection.epoch import EpochGuard
+from monitor.detection.watch import Watch
+from monitor.detection_config import DetectionConfig
+from monitor.panes import Seen, TimePane, TimePanes
+from monitor.streams import Outcome, Reading, read
+
+DIGESTS_KEPT: Final = 8
+FORGET_EVERY: Final = 4096
+"""Labels between two clearings of the cap tables."""
+
+
+class Deployment:
+    """The state of detection for one deployment.
+
+    Labels may come slightly out of order. Panes, counts and caps are functions of event time; the e-detectors take
+    labels in the order in which they arrive, which their guarantee allows as long as that order does not look at
+    answers. A label older than the newest by more than the grace is late: counted, and fed to nothing.
+    """
+
+    def __init__(self, name: str, config: DetectionConfig) -> None:
+        self.name = name
+        self.config = config
+        self.policy = policy_of(config)
+        self.baseline: Baseline | None = None
+        self.watch: Watch | None = None
+        self.cases: Cases | None = None
+        self.caps = Caps(self.policy, config.cap_entries)
+        self.panes = TimePanes(config.pane_seconds)
+        self.epoch = EpochGuard(name)
+        self.counts: Counter[str] = Counter()
+        self.labels = 0
+        self.sensitive = 0
+        """Sensitive requests with an answer that was read: what a baseline would rest on."""
+        self.newest: float | None = None
+        self.digests: deque[str] = deque(maxlen=DIGESTS_KEPT)
+        self.classifier: str | None = None
+
+    def compare_with(self, baseline: Baseline, allowances: tuple[Allowance, ...]) -> list[Incident]:
+        """Take up a baseline; what was open against another one is resolved. Unapproved ones only set the policy."""
+        ended = self.cases.resolve_all(self.newest or 0.0) if self.cases else []
+        ended.extend(self.epoch.ended(self.newest or 0.0))
+        self.baseline = baseline
+        self.policy = baseline.policy
+        self.caps = Caps(self.policy, self.config.cap_entries)
+        self.watch = self.cases = None
+        if baseline.approved:
+            self.watch = Watch(baseline, self.config, allowances)
+            self.cases = Cases(self.name, self.watch, self.config.recovery_arl)
+        return ended
+
+    def take(self, label: Label) -> list[Incident]:
+        """Feed one label; the incidents that opened or changed at it."""
+        timestamp = label.timestamp.timestamp()
+        self.labels += 1
+        if self.newest is None or timestamp > self.newest:
+            self.newest = timestamp
+        elif timestamp < self.newest - self.config.grace_seconds:
+            self.counts["late"] += 1
+            return []
+        if label.origin == "canary":
+            self.counts["canary"] += 1
+            return []
+        self._note(label)
+        reading = read(label, timestamp, self.policy)
+        pane = self._show(label, timestamp, reading)
+        if self.watch is None or self.cases is None or self.baseline is None:
+            return []
+        if self.epoch.other(label.classifier, self.baseline.classifier):
+            self.counts["other-classifier"] += 1
+            return self.epoch.count(timestamp, label.id)
+        outcomes = admitted(self.caps, label, timestamp, reading, self.counts)
+        changed = self._feed(label, timestamp, outcomes, self.watch, self.cases) if outcomes else []
+        if reading.sensitive:
+            evidence = self.watch.pooled.detector.evidence_log10
+            pane.evidence_log10 = evidence if pane.evidence_log10 is None else max(pane.evidence_log10, evidence)
+        if self.labels % FORGET_EVERY == 0:
+            self.caps.forget_before(self.newest - self.config.grace_seconds)
+        return changed
+
+    def _feed(
+        self, label: Label, timestamp: float, outcomes: list[Outcome], watch: Watch, cases: Cases
+    ) -> list[Incident]:
+        changed: list[Incident] = []
+        user = key_of(label.user) if label.user is not None else 0
+        for kind, stratum, x in outcomes:
+            alarms = watch.take(kind, Seen(timestamp, stratum, x, label.id, user))
+            if cases.open:
+                changed.extend(cases.outcome(kind, stratum, x, timestamp))
+            for stream in alarms:
+                incident = cases.alarm(stream, timestamp, label.model_digest)
+                if incident is not None:
+                    changed.append(incident)
+        return changed
+
+    def _note(self, label: Label) -> None:
+        digest = label.model_digest
+        if digest is not None and (not self.digests or self.digests[-1] != digest):
+            if digest in self.digests:
+                self.digests.remove(digest)
+            self.digests.append(digest)
+        if label.classifier is not None:
+            self.classifier = label.classifier
+
+    def _show(self, label: Label, timestamp: float, reading: Reading) -> TimePane:
+        pane = self.panes.at(timestamp)
+        pane.labelled += 1
+        if reading.sensitive:
+            pane.sensitive += 1
+            if label.behaviour is not None and label.origin != "provider":
+                self.sensitive += 1
+                pane.add(label.behaviour, label.response_harm, label.weight)
+        return pane
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Open ones first, then those closed lately."""
+        epoch = (self.epoch.incident,) if self.epoch.incident else ()
+        return epoch + (self.cases.newest_first() if self.cases else ())
+
+    def dump(self) -> dict[str, Any]:
+        """State as JSON values."""
+        return {
+            "name": self.name,
+            "baseline": self.baseline.digest if self.watch is not None and self.baseline is not None else None,
+            "labels": self.labels,
+            "sensitive": self.sensitive,
+            "newest": self.newest,
+            "digests": list(self.digests),
+            "classifier": self.classifier,
+            "counts": dict(self.counts),
+            "caps": self.caps.dump(),
+            "panes": self.panes.dump(),
+            "epoch": self.epoch.dump(),
+            "watch": self.watch.dump() if self.watch else None,
+            "cases": self.cases.dump() if self.cases else None,
+        }
+
+    def load(self, state: dict[str, Any]) -> bool:
+        """From `dump`; False when the detectors' part was of another baseline and they start from no evidence."""
+        self.labels, self.sensitive, self.newest = state["labels"], state["sensitive"], state["newest"]
+        self.digests = deque(state["digests"], maxlen=DIGESTS_KEPT)
+        self.classifier = state["classifier"]
+        self.counts = Counter(state["counts"])
+        self.caps.load(state["caps"])
+        self.panes.load(state["panes"])
+        self.epoch.load(state["epoch"])
+        current = self.baseline.digest if self.watch is not None and self.baseline is not None else None
+        if state["watch"] is None or self.watch is None or self.cases is None:
+            return bool(state["baseline"] == current)
+        if state["baseline"] != current:
+            return False
+        self.watch.load(state["watch"])
+        self.cases.load(state["cases"])
+        return True

@@ -1,0 +1,208 @@
+"""Reads the rings after an alarm: what changed, since when, how much, where, and because of whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from alerts.verdicts import Cause, Evidence
+from alignwatch import CategoryFinding, Onset, StreamFinding
+from monitor.detection.watch import Stream, Watch
+from monitor.onset import Change, breadth, find_change, size_of_change, wilson
+from monitor.panes import Seen
+from monitor.streams import (
+    BLOCKED,
+    COMPLIANCE,
+    CONTROL,
+    DEGENERATE,
+    HARMFUL,
+    SENSITIVE,
+    STRATA,
+    UNLABELABLE,
+    StreamSpec,
+)
+
+MAX_EVIDENCE_IDS: Final = 10
+TOP_USERS: Final = 3
+CONCENTRATION_RISE: Final = 1.5
+"""The top users' share must be this many times what it was before the onset to count as concentrated."""
+CONTROL_Z: Final = 3.1
+_COMPLIED: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the rings say about one stream's change."""
+
+    spec: StreamSpec
+    change: Change
+    baseline: float
+    """Rate that the baseline expects of the labels since the onset, at their mix of strata."""
+    observed: float
+    interval: tuple[float, float]
+    evidence: Evidence
+    categories: tuple[CategoryFinding, ...]
+    ids: tuple[str, ...]
+
+    @property
+    def onset(self) -> Onset:
+        """As reported."""
+        change = self.change
+        return Onset(estimate=moment(change.onset), low=moment(change.low), high=moment(change.high))
+
+    def stream_finding(self, stream: Stream) -> StreamFinding:
+        """As reported, with the detector's evidence of this moment."""
+        return StreamFinding(
+            name=self.spec.name,
+            direction=self.spec.direction,
+            baseline=self.baseline,
+            observed=self.observed,
+            interval=self.interval,
+            evidence_log10=stream.detector.evidence_log10,
+            threshold_log10=stream.threshold_log10,
+            labels=round(self.change.labels),
+        )
+
+
+def moment(timestamp: float) -> datetime:
+    """UTC, to the millisecond: what a record keeps when it is written, so that state read back is the same."""
+    return datetime.fromtimestamp(round(timestamp, 3), UTC)
+
+
+def cause_of(spec: StreamSpec) -> Cause:
+    """The name that the rules know a stream's movement by."""
+    fixed: dict[int, Cause] = {
+        CONTROL: "control-up",
+        DEGENERATE: "degenerate-up",
+        SENSITIVE: "sensitive-share",
+        HARMFUL: "harmful-answers",
+        UNLABELABLE: "unlabelable-up",
+    }
+    if spec.kind == COMPLIANCE:
+        return "compliance-up" if spec.direction == "up" else "compliance-down"
+    if spec.kind == BLOCKED:
+        return "blocked-up" if spec.direction == "up" else "blocked-down"
+    return fixed[spec.kind]
+
+
+def investigate(watch: Watch, spec: StreamSpec, onset: Onset | None = None) -> Finding | None:
+    """The change behind a stream's alarm; None when nothing is remembered of it.
+
+    Args:
+        watch: its rings are read.
+        spec: the stream.
+        onset: found before and kept; None to look for it.
+    """
+    rates = watch.means[spec.kind]
+    ring = watch.rings[spec.kind]
+    if onset is None:
+        change = find_change(ring.history(spec.stratum, watch.floors[spec.kind]), rates, spec.direction)
+    else:
+        times = (onset.estimate.timestamp(), onset.low.timestamp(), onset.high.timestamp())
+        change = size_of_change(ring.history(spec.stratum, times[0]), rates, spec.direction, times)
+    if change is None:
+        return None
+    expected = sum(n * float(rates[k]) for k, n, _, _ in change.strata) / change.labels
+    observed = change.sums / change.labels
+    recent = [one for one in ring.fine if one.timestamp >= change.onset and spec.stratum in {None, one.stratum}]
+    by_category = spec.kind in {COMPLIANCE, BLOCKED}
+    return Finding(
+        spec=spec,
+        change=change,
+        baseline=expected,
+        observed=observed,
+        interval=wilson(change.sums, change.labels),
+        evidence=_evidence(watch, spec, change, expected, recent),
+        categories=_categories(watch, spec, change) if by_category else (),
+        ids=_ids(recent, rates, change.odds_ratio),
+    )
+
+
+def _evidence(watch: Watch, spec: StreamSpec, change: Change, expected: float, recent: Sequence[Seen]) -> Evidence:
+    rates = watch.means[spec.kind]
+    degenerate = [one.x for one in watch.rings[DEGENERATE].fine if one.stratum == 0 and one.timestamp >= change.onset]
+    known, share, others = _users(watch, spec, change, recent)
+    return Evidence(
+        cause=cause_of(spec),
+        baseline=expected,
+        observed=change.sums / change.labels,
+        odds_ratio=change.odds_ratio,
+        breadth=breadth(_all_strata(watch, spec, change), change.odds_ratio, rates),
+        control_baseline=float(watch.means[CONTROL][0]),
+        control_low=_control_low(watch, change.onset),
+        degenerate_baseline=float(watch.means[DEGENERATE][0]),
+        degenerate_observed=sum(degenerate) / len(degenerate) if degenerate else 0.0,
+        complying_with_user=known,
+        top_users_share=share,
+        others_moved=others > 0.0,
+    )
+
+
+def _control_low(watch: Watch, onset: float) -> float:
+    """Lower 99.9 % limit of benign refusal since the onset."""
+    since = [one.x for one in watch.rings[CONTROL].fine if one.timestamp >= onset]
+    return wilson(sum(since), len(since), CONTROL_Z)[0]
+
+
+def _all_strata(watch: Watch, spec: StreamSpec, change: Change) -> tuple[tuple[int, float, float, float], ...]:
+    """Labels and sums of every stratum since the onset, also where the alarm is one category's."""
+    if spec.stratum is None:
+        return change.strata
+    history = watch.rings[spec.kind].history(since=change.onset)
+    labels = np.bincount(history.stratum, history.labels)
+    sums = np.bincount(history.stratum, history.sums)
+    return tuple((int(k), float(labels[k]), float(sums[k]), 0.0) for k in np.flatnonzero(labels))
+
+
+def _users(watch: Watch, spec: StreamSpec, change: Change, recent: Sequence[Seen]) -> tuple[int, float, float]:
+    """Complying answers with a known user, the top users' share of them, and the gain of everybody else.
+
+    The share counts as nothing where those users were as prominent before the onset: a deployment with three users is
+    not under attack for that.
+    """
+    complied = Counter(one.user for one in recent if one.user and one.x >= _COMPLIED)
+    known = complied.total()
+    if not known:
+        return 0, 0.0, 1.0
+    top = {user for user, _ in complied.most_common(TOP_USERS)}
+    share = sum(complied[user] for user in top) / known
+    before = Counter(one.user for one in watch.rings[spec.kind].fine if one.user and one.timestamp < change.onset)
+    usual = sum(count for _, count in before.most_common(TOP_USERS)) / before.total() if before else 0.0
+    rates = watch.means[spec.kind]
+    others = [one for one in recent if one.user not in top]
+    gain = sum(_gain(one, float(rates[one.stratum]), change.odds_ratio) for one in others)
+    return known, share if share >= CONCENTRATION_RISE * usual else 0.0, gain
+
+
+def _gain(one: Seen, rate: float, odds_ratio: float) -> float:
+    """Log-likelihood ratio of one outcome, changed against unchanged."""
+    return float(one.x * np.log(odds_ratio) - np.log1p(rate * (odds_ratio - 1.0)))
+
+
+def _categories(watch: Watch, spec: StreamSpec, change: Change) -> tuple[CategoryFinding, ...]:
+    rates = watch.means[spec.kind]
+    total = sum(max(gain, 0.0) for _, _, _, gain in change.strata) or 1.0
+    return tuple(
+        CategoryFinding(
+            name=STRATA[k],
+            baseline=float(rates[k]),
+            observed=s / n,
+            interval=wilson(s, n),
+            labels=round(n),
+            contribution=gain / total,
+        )
+        for k, n, s, gain in change.strata
+        if gain > 0.0
+    )
+
+
+def _ids(recent: Sequence[Seen], rates: np.ndarray, odds_ratio: float) -> tuple[str, ...]:
+    """The labels that say most, the latest first among equals."""
+    weighed = [(_gain(one, float(rates[one.stratum]), odds_ratio), index) for index, one in enumerate(recent)]
+    best = sorted(weighed, reverse=True)[:MAX_EVIDENCE_IDS]
+    return tuple(recent[index].id for gain, index in best if gain > 0.0)

@@ -1,0 +1,105 @@
+"""A deployment's state put into the records that the status page shows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from monitor.baseline import Baseline
+from monitor.detection.deployment import Deployment
+from monitor.detection.evidence import moment
+from monitor.detection.watch import Stream, Watch
+from monitor.detection_config import DetectionConfig
+from monitor.onset import wilson
+from monitor.status import BaselineSummary, DeploymentStatus, State, StreamStatus
+from monitor.streams import COMPLIANCE
+
+
+def deployment_status(deployment: Deployment) -> DeploymentStatus:
+    """As it stands."""
+    watch = deployment.watch
+    last: datetime | None = moment(deployment.newest) if deployment.newest is not None else None
+    wanted = deployment.config.learning_labels
+    return DeploymentStatus(
+        name=deployment.name,
+        model_digests=tuple(deployment.digests),
+        classifier=deployment.classifier,
+        state=_state(deployment),
+        learning=None if watch is not None else (min(deployment.sensitive, wanted), wanted),
+        labels=deployment.labels,
+        last_event=last,
+        baseline=_baseline(deployment.baseline),
+        streams=_streams(watch, deployment.config),
+        panes=deployment.panes.points(),
+        incidents=deployment.incidents(),
+        capped=dict(deployment.counts),
+        false_pages_per_90_days=_false_pages(watch),
+    )
+
+
+def _state(deployment: Deployment) -> State:
+    if deployment.watch is None:
+        enough = deployment.sensitive >= deployment.config.learning_labels
+        return "no-baseline" if enough and deployment.baseline is None else "learning"
+    return "alarm" if deployment.cases is not None and deployment.cases.open else "watching"
+
+
+def _baseline(baseline: Baseline | None) -> BaselineSummary | None:
+    if baseline is None or not baseline.approved:
+        return None
+    return BaselineSummary(
+        approved_by=baseline.approved_by,
+        fitted_at=baseline.fitted_at,
+        labels=baseline.sensitive_labels(),
+        compliance=baseline.compliance(),
+    )
+
+
+def _streams(watch: Watch | None, config: DetectionConfig) -> tuple[StreamStatus, ...]:
+    return tuple(_stream(watch, stream, config) for stream in watch.streams) if watch is not None else ()
+
+
+def _stream(watch: Watch, stream: Stream, config: DetectionConfig) -> StreamStatus:
+    spec = stream.spec
+    recent = [one for one in watch.rings[spec.kind].fine if spec.stratum in {None, one.stratum}]
+    total = sum(one.x for one in recent)
+    means = watch.means[spec.kind]
+    expected = sum(float(means[one.stratum]) for one in recent) / len(recent) if recent else None
+    if spec.stratum is not None:
+        expected = float(means[spec.stratum])
+    observed = total / len(recent) if recent else None
+    return StreamStatus(
+        name=spec.name,
+        direction=spec.direction,
+        category=spec.category,
+        labels=stream.detector.labels,
+        baseline=expected if expected is not None else watch.overall(spec.kind),
+        observed=observed,
+        interval=wilson(total, len(recent)) if recent else None,
+        corrected=corrected_compliance(observed, config) if spec.kind == COMPLIANCE else None,
+        evidence_log10=stream.detector.evidence_log10,
+        threshold_log10=stream.threshold_log10,
+        alarmed=stream.alarmed,
+        pages=spec.pages,
+    )
+
+
+def corrected_compliance(observed: float | None, config: DetectionConfig) -> float | None:
+    """Compliance with the classifier's error removed; None without an observation or the classifier's error rates.
+
+    A fixed classifier reads a true non-compliance rate r as r * TPR + (1 - r) * FPR; this inverts it (Rogan and
+    Gladen 1978). Only reports use it: detectors compare what the pinned classifier says with what it said before.
+
+    >>> config = DetectionConfig(noncompliance_tpr=0.9, noncompliance_fpr=0.1)
+    >>> corrected_compliance(0.5, config)
+    0.5
+    """
+    tpr, fpr = config.noncompliance_tpr, config.noncompliance_fpr
+    if observed is None or tpr is None or fpr is None:
+        return None
+    refused = (1.0 - observed - fpr) / (tpr - fpr)
+    return min(max(1.0 - refused, 0.0), 1.0)
+
+
+def _false_pages(watch: Watch | None) -> float:
+    """Of this deployment's paging streams, at the baseline's label rates."""
+    return sum(s.allowance.per_90_days for s in watch.streams if s.spec.pages) if watch is not None else 0.0
