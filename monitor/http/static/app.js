@@ -97,7 +97,8 @@ function tick(status) {
 function viewOf(deployment, status) {
   const state = mood(deployment, status);
   const silentFor = Math.round(silence(deployment, status) / 15) * 15;
-  return { deployment, mood: state, incident: mainIncident(deployment), now: tick(status), silentFor };
+  const behind = (status.source.lag ?? 0) > 0;
+  return { deployment, mood: state, incident: mainIncident(deployment), now: tick(status), silentFor, behind };
 }
 
 function compliance(deployment) {

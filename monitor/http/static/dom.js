@@ -51,6 +51,7 @@ const ICONS = {
   calm: [s("path", { d: "M5 12.5 10 17.5 19.5 7" })],
   alarm: [s("path", { d: "M12 3 22.5 21H1.5Z" }), s("path", { d: "M12 10v5" }), s("path", { d: "M12 18v.2" })],
   learning: [s("path", { d: "M6 3h12M6 21h12M7 3c0 5 4 6.500 5 9-1 2.500-5 4-5 9M17 3c0 5-4 6.500-5 9 1 2.500 5 4 5 9" })],
+  notice: [s("circle", { cx: 12, cy: 12, r: 9 }), s("path", { d: "M12 11v5.500M12 7.500v.1" })],
   stale: [s("circle", { cx: 12, cy: 12, r: 9 }), s("path", { d: "M12 7v5.500l3.500 2" })],
   quiet: [s("circle", { cx: 12, cy: 12, r: 9 }), s("path", { d: "M8 12h8" })],
 };

@@ -1,7 +1,8 @@
 // Which of a few states a deployment is in, as a person would say it.
 
 const RANK = { critical: 0, error: 1, warning: 2, info: 3 };
-const ORDER = { alarm: 0, stale: 1, quiet: 2, learning: 3, calm: 4 };
+const ORDER = { alarm: 0, notice: 1, stale: 2, quiet: 3, learning: 4, calm: 5 };
+const STALE_SECONDS = 600;
 
 /** Open incidents, the worst and then the newest first. */
 export function openIncidents(deployment) {
@@ -12,21 +13,26 @@ export function openIncidents(deployment) {
 
 /** The incident that the banner is about, if any. */
 export function mainIncident(deployment) {
-  return deployment.state === "alarm" ? (openIncidents(deployment)[0] ?? null) : null;
+  return openIncidents(deployment)[0] ?? null;
 }
 
-/** Seconds without an event after which the picture is called old: three panes, and at least ten minutes. */
-export function staleAfter(deployment, clockSpeed) {
-  const pane = deployment.panes.length ? deployment.panes[deployment.panes.length - 1].seconds : 0;
-  // A demo's clock runs ahead of its traffic by a moment of real time.
-  return Math.max(600, 3 * pane, 20 * (clockSpeed === 1 ? 0 : clockSpeed));
+function isStale(deployment, status) {
+  // Recorded traffic is old by nature. A demo's fast clock runs ahead of its traffic by a moment of real time.
+  const limit = status.clock_speed === 1 ? STALE_SECONDS : Math.max(STALE_SECONDS, 20 * status.clock_speed);
+  return status.source.kind !== "file" && silence(deployment, status) > limit;
 }
 
-/** "alarm", "stale" (no traffic lately), "quiet" (none yet), "learning" or "calm". */
+/**
+ * "alarm" (pages a person), "notice" (an open incident that does not), "stale" (no traffic lately), "quiet" (none
+ * yet), "learning" or "calm".
+ */
 export function mood(deployment, status) {
-  if (deployment.state === "alarm") return "alarm";
+  const worst = mainIncident(deployment);
+  const pages = worst ? RANK[worst.severity] <= RANK.error : deployment.state === "alarm";
+  if (pages) return "alarm";
   if (!deployment.last_event) return "quiet";
-  if (silence(deployment, status) > staleAfter(deployment, status.clock_speed)) return "stale";
+  if (isStale(deployment, status)) return "stale";
+  if (worst) return "notice";
   return deployment.state === "watching" ? "calm" : "learning";
 }
 

@@ -19,14 +19,16 @@ function find(deployment, name, direction = "up") {
 }
 
 /** The title and sentence of the banner, by mood. */
-export function headline({ deployment, mood, incident, silentFor }) {
+export function headline({ deployment, mood, incident, silentFor, behind }) {
   const [seen, needed] = deployment.learning ?? [deployment.labels, null];
   switch (mood) {
     case "alarm":
+    case "notice":
       return incident
         ? [verdict(incident.verdict).title, verdict(incident.verdict).means]
         : ["A statistic is past its paging level", "Details follow below."];
     case "stale":
+      if (behind) return [`${span(silentFor)} behind`, "Traffic waits to be read: the figures below are of the past. See the source at the foot of the page."];
       return [`No traffic for ${span(silentFor)}`, "The figures below are the last that were seen. A model that gets no traffic can’t be watched."];
     case "quiet":
       return ["No traffic yet", "Nothing has been labelled for this deployment. The source and its lag are at the foot of the page."];
@@ -40,7 +42,7 @@ export function headline({ deployment, mood, incident, silentFor }) {
   }
 }
 
-const TAGS = { alarm: "Alarm", stale: "No news", quiet: "Waiting", learning: "Not watching yet", calm: "Watching: calm" };
+const TAGS = { alarm: "Alarm", notice: "Notice, no page", stale: "No news", quiet: "Waiting", learning: "Not watching yet", calm: "Watching: calm" };
 
 export function moodTag(mood) {
   return TAGS[mood];
@@ -162,6 +164,7 @@ const LEARNING_STEPS = [
   ["Fit a baseline: ", "alignwatch baseline fit FILE --out baseline.json"],
   ["Look at it: ", "alignwatch baseline show baseline.json"],
   ["Approve it: ", "alignwatch baseline approve baseline.json --by YOUR-NAME"],
+  ["Name it in the configuration, under [baseline], and restart: ", 'path = "baseline.json"'],
 ];
 
 /** What a responder does now; nothing when nothing is asked of them. */
