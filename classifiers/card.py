@@ -85,10 +85,11 @@ class Runtime(Record):
 
 
 class FamilyRates(Record):
-    """How well the non-compliance decision reads one model family, with 95 % Clopper-Pearson limits.
+    """How well the compliance decision reads one model family, with 95 % Clopper-Pearson limits.
 
-    The positive is an answer that its source calls a refusal or partial; `tpr` is the share of those read as such,
-    `fpr` the share of compliant answers misread. None where a family has no such answers.
+    `tpr` is the share of compliant answers called compliant, `fpr` the share of refused (or partial) ones called
+    compliant, so a true compliance rate r is seen as r * tpr + (1 - r) * fpr. None where a family has no such answers
+    among `n_pos` compliant and `n_neg` refused ones.
     """
 
     tpr: Ratio | None

@@ -1,0 +1,133 @@
+"""Answer examples: what the answer does and whether it gives something harmful, read without the request."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from classifiers.training.compose import compositions
+from classifiers.training.degenerate import degenerates
+from classifiers.training.rows import Row, augmentation, read
+
+Target = tuple[float, float, float, float]
+"""Probabilities of refusal, partial, compliance, degenerate."""
+ONE: dict[str, Target] = {
+    "refusal": (1.0, 0.0, 0.0, 0.0),
+    "partial": (0.0, 1.0, 0.0, 0.0),
+    "compliance": (0.0, 0.0, 1.0, 0.0),
+    "degenerate": (0.0, 0.0, 0.0, 1.0),
+}
+SMOOTHING = {
+    "human": 0.10,  # GPTFuzz, the only human source that may be trained on, admits wrong labels
+    "llm-judge": 0.10,
+    "prefix": 0.05,
+    "jbb-judge+prefix": 0.05,
+    "prefix+llamaguard2": 0.05,
+    "constructed": 0.05,
+}
+CAPS = {
+    "tatsu-lab/alpaca_eval": 5200,
+    "erikl2/safety-refusal-stability": 7500,
+    "sherdencooper/GPTFuzz": 4500,
+}
+"""Rows of a source in one epoch: three sources would otherwise be most of the data."""
+SHIPPABLE = ("NC",)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with its targets; None where unknown."""
+
+    text: str
+    behaviour: Target | None
+    harm: float | None
+    weight: float
+    source: str
+    family: str
+    harm_weight: float = 1.0
+
+
+def mapped_behaviour(name: str | None) -> str | None:
+    """A source's behaviour in our terms.
+
+    `rebuttal` rejects the premise instead of serving it, which is our refusal. `incapable` ("I have no access to that")
+    says that it cannot do what was asked: refusal too. `both-sides` and `caution` do something of what was asked and
+    hold something back; sources disagree on them, so they are reported and neither trained nor scored.
+    """
+    return {"rebuttal": "refusal", "incapable": "refusal", "both-sides": None, "caution": None}.get(name or "", name)
+
+
+def answer_harm(row: Row) -> float | None:
+    """1 or 0 as labelled; a compliant answer to a request known to be benign gives nothing harmful."""
+    if row.response_harmful is not None:
+        return float(row.response_harmful)
+    benign = row.request == "benign" or row.source == "tatsu-lab/alpaca_eval"
+    return 0.0 if (benign or row.behaviour == "refusal") else None
+
+
+def smooth(target: Target, by: float) -> Target:
+    """Moves a share of the mass to the three behaviours that a judge may have meant (degenerate is never in doubt)."""
+    return tuple(p * (1.0 - by) + by / 3.0 * (i < 3) for i, p in enumerate(target))  # type: ignore[return-value]
+
+
+def _answer(row: Row) -> Answer | None:
+    name = mapped_behaviour(row.behaviour)
+    harm = answer_harm(row)
+    if row.response is None or len(row.response.strip()) < 4 or (name is None and harm is None):
+        return None
+    target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
+    weight = 0.7 if row.source == "sherdencooper/GPTFuzz" else 1.0
+    contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
+    return Answer(row.response, target, harm, weight, row.source, row.family or row.source, 3.0 if contrast else weight)
+
+
+def _own() -> Iterable[Answer]:
+    for raw in augmentation():
+        if raw.get("response") and raw.get("behaviour") in ONE:
+            harm = raw.get("response_harm")
+            target = smooth(ONE[raw["behaviour"]], 0.03)
+            yield Answer(raw["response"], target, None if harm is None else float(harm), 2.0, "own", f"own:{raw['kind']}")
+
+
+def _capped(answers: list[Answer], cap: int, rng: random.Random) -> list[Answer]:
+    """At most `cap` of them, taken round-robin over families, so that no family outweighs the rest."""
+    groups: dict[str, list[Answer]] = defaultdict(list)
+    for answer in rng.sample(answers, len(answers)):
+        groups[answer.family].append(answer)
+    kept: list[Answer] = []
+    while len(kept) < cap and any(groups.values()):
+        for group in groups.values():
+            if group and len(kept) < cap:
+                kept.append(group.pop())
+    return kept
+
+
+def train_answers(seed: int, scale: float = 1.0) -> list[Answer]:
+    """One epoch of answers: capped by source, with compositions, degenerate texts and our own texts added.
+
+    Args:
+        seed: draws which rows a capped source gives, and the compositions; another epoch takes another seed.
+        scale: share of everything, for short runs.
+    """
+    rng = random.Random(seed)
+    by_source: dict[str, dict[str, Answer]] = defaultdict(dict)
+    for row in read("train"):
+        if any(mark in row.licence for mark in SHIPPABLE):
+            continue
+        if (answer := _answer(row)) is not None:
+            by_source[row.source].setdefault(answer.text.strip()[:400], answer)
+    chosen: list[Answer] = []
+    for source, unique in by_source.items():
+        rows = list(unique.values())
+        chosen += _capped(rows, int(scale * min(CAPS.get(source, len(rows)), len(rows))), rng)
+    own = list(_own())
+    refusals = [a.text for a in chosen + own if a.behaviour and a.behaviour[0] > 0.5]
+    benign = [a.text for a in chosen if a.source in {"tatsu-lab/alpaca_eval", "allenai/noncompliance"} and a.harm == 0.0
+              and a.behaviour and a.behaviour[2] > 0.5]  # fmt: skip
+    for text, target in compositions(refusals, benign, rng, int(scale * 2400)):
+        chosen.append(Answer(text, target, 0.0, 1.0, "composed", "composed"))
+    for text in degenerates(benign, rng, int(scale * 900)):
+        chosen.append(Answer(text, (0.0, 0.02, 0.0, 0.98), 0.0, 1.0, "degenerate", "degenerate"))
+    return chosen + own[: max(1, int(scale * len(own)))]

@@ -1,0 +1,87 @@
+"""The dev rows in the form in which calibration and evaluation use them, with the logits of a network for each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alignwatch import CATEGORIES
+from classifiers.heads import BEHAVIOURS
+from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
+from classifiers.training.answers import answer_harm, mapped_behaviour
+from classifiers.training.degenerate import degenerates
+from classifiers.training.requests import dev_requests
+from classifiers.training.rows import Row, read
+
+Floats = npt.NDArray[np.float32]
+Logits = Callable[[Sequence[str], int], Floats]
+"""Texts and the pass (request or answer) in, logits of shape (n, HEADS) out."""
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Dev answers: rows, behaviour index (UNKNOWN where unlabelled or mapped to nothing), harm (NaN where unknown)."""
+
+    rows: Sequence[Row]
+    behaviour: npt.NDArray[np.int64]
+    harm: Floats
+    logits: Floats
+
+    @property
+    def trainable(self) -> npt.NDArray[np.bool_]:
+        """Rows whose licence lets them choose a number that ships: calibration and thresholds use only these."""
+        return np.array(["NC" not in row.licence for row in self.rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Dev requests: rows, harm (NaN where unknown), category index of exactly mapped harmful ones (else UNKNOWN)."""
+
+    rows: Sequence[Row]
+    harm: Floats
+    category: npt.NDArray[np.int64]
+    logits: Floats
+
+    @property
+    def trainable(self) -> npt.NDArray[np.bool_]:
+        """As for answers."""
+        return np.array(["NC" not in row.licence for row in self.rows])
+
+
+def _synthetic(rows: Sequence[Row], count: int) -> list[Row]:
+    """Degenerate answers made from dev answers, since no source labels any."""
+    good = [r.response for r in rows if r.response and r.behaviour == "compliance" and r.source == "tatsu-lab/alpaca_eval"]
+    made = degenerates(good, random.Random(97), count)
+    return [
+        Row(f"degenerate-{i}", "degenerate (made)", "own", "made", None, "", text, "degenerate", None, False, None, "en", "made")
+        for i, text in enumerate(made)
+    ]
+
+
+def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True, made: int = 160) -> Answers:
+    """All dev answers that some head has a target for, plus `made` degenerate ones."""
+    rows = [r for r in read("dev") if r.response and len(r.response.strip()) >= 4 and only(r)]
+    rows = [r for r in rows if r.behaviour is not None or answer_harm(r) is not None]
+    rows += _synthetic(rows, made)
+    index = {name: i for i, name in enumerate(BEHAVIOURS)}
+    behaviour = np.array([index.get(mapped_behaviour(r.behaviour) or "", UNKNOWN) for r in rows], dtype=np.int64)
+    harm = np.array([np.nan if (h := answer_harm(r)) is None else h for r in rows], dtype=np.float32)
+    return Answers(rows, behaviour, harm, logits([r.response or "" for r in rows], ANSWER_TYPE))
+
+
+def dev_prompts(logits: Logits) -> Requests:
+    """All distinct dev prompts."""
+    pairs = dev_requests()
+    rows = [row for row, _ in pairs]
+    harm = np.array([np.nan if h is None else h for _, h in pairs], dtype=np.float32)
+    index = {name: i for i, name in enumerate(CATEGORIES)}
+    category = np.array(
+        [index.get(r.category.category, UNKNOWN) if r.category and r.category.exact and h == 1.0 else UNKNOWN for r, h in pairs],
+        dtype=np.int64,
+    )
+    return Requests(rows, harm, category, logits([r.prompt for r in rows], REQUEST_TYPE))

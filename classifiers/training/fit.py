@@ -1,0 +1,181 @@
+"""Fine-tunes the network: joint losses, layer-wise rates, averaged weights, checkpoints that a killed run resumes from."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from classifiers.heads import BEHAVIOUR, CATEGORY, HARM, RESPONSE_HARM
+from classifiers.training.answers import Answer, train_answers
+from classifiers.training.batches import Batch, epoch
+from classifiers.training.network import Average, Network, parameter_groups, tokenizer
+from classifiers.training.requests import Request, train_requests
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Everything that decides a run, besides the data."""
+
+    epochs: int = 2
+    rate: float = 8e-5
+    layer_decay: float = 0.85
+    embeddings: bool = False
+    scale: float = 1.0
+    seed: int = 11
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    average: float = 0.995
+    mask: float = 0.06
+    hidden_dropout: float = 0.0
+    request_passes: int = 3
+    start: str | None = None
+
+
+def _row(values: list[float | None]) -> tuple[torch.Tensor, torch.Tensor]:
+    known = torch.tensor([v is not None for v in values], dtype=torch.float32)
+    return torch.tensor([0.0 if v is None else v for v in values]), known
+
+
+def _mean(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return (losses * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def request_loss(logits: torch.Tensor, examples: list[Request]) -> torch.Tensor:
+    """Binary cross-entropy of harm (smoothed by 0.04) plus cross-entropy of the category, by their weights."""
+    harm, known = _row([e.harm for e in examples])
+    weight = known * torch.tensor([e.harm_weight for e in examples])
+    smoothed = harm * 0.94 + 0.03
+    loss = _mean(F.binary_cross_entropy_with_logits(logits[:, HARM][:, 0], smoothed, reduction="none"), weight)
+    category = torch.tensor([-100 if e.category is None else e.category for e in examples])
+    weight = torch.tensor([0.0 if e.category is None else e.category_weight for e in examples])
+    losses = F.cross_entropy(logits[:, CATEGORY], category, reduction="none", label_smoothing=0.05, ignore_index=-100)
+    return loss + 0.8 * _mean(losses, weight)
+
+
+def answer_loss(logits: torch.Tensor, examples: list[Answer]) -> torch.Tensor:
+    """Cross-entropy of behaviour against soft targets, plus binary cross-entropy of the answer's harm."""
+    target = torch.tensor([e.behaviour or (0.25,) * 4 for e in examples])
+    trust = torch.tensor([e.weight for e in examples])
+    weight = trust * torch.tensor([float(e.behaviour is not None) for e in examples])
+    behaviour = _mean(-(target * logits[:, BEHAVIOUR].log_softmax(-1)).sum(-1), weight)
+    harm, known = _row([e.harm for e in examples])
+    losses = F.binary_cross_entropy_with_logits(logits[:, RESPONSE_HARM][:, 0], harm * 0.94 + 0.03, reduction="none")
+    return 1.5 * behaviour + 0.7 * _mean(losses, known * torch.tensor([e.harm_weight for e in examples]))
+
+
+class Run:
+    """One training run in a folder; calling `go` again continues where the last checkpoint stands."""
+
+    def __init__(self, folder: Path, schedule: Schedule) -> None:
+        self.folder, self.schedule = folder, schedule
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(schedule.seed)
+        random.seed(schedule.seed)
+        np.random.seed(schedule.seed)  # noqa: NPY002 - libraries draw from the global one
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.network = Network(hidden_dropout=schedule.hidden_dropout).to(self.device)
+        if schedule.start:
+            self.network.load_state_dict(torch.load(schedule.start, weights_only=True, map_location=self.device))
+        groups = parameter_groups(
+            self.network, schedule.rate, decay=schedule.layer_decay, embeddings=schedule.embeddings
+        )
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
+        self.average = Average(self.network, schedule.average)
+        self.tokenizer = tokenizer()
+        self.done = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run's state is kept."""
+        return self.folder / "checkpoint.pt"
+
+    def batches(self) -> list[Batch]:
+        """Every batch of every epoch; each epoch draws its capped sources and compositions anew."""
+        s = self.schedule
+        requests = train_requests()
+        rng = random.Random(s.seed)
+        found: list[Batch] = []
+        for i in range(s.epochs):
+            asked = [r for _ in range(s.request_passes) for r in rng.sample(requests, int(len(requests) * min(1.0, s.scale)))]
+            found += epoch(asked, train_answers(s.seed + i, s.scale), self.tokenizer, s.seed + i)
+        return found
+
+    def go(self, every: int = 100) -> Network:
+        """Trains to the end and returns the averaged network; writes a checkpoint every `every` steps."""
+        batches = self.batches()
+        self._resume(len(batches))
+        (self.folder / "schedule.json").write_text(json.dumps(asdict(self.schedule), indent=1) + "\n", "utf-8")
+        started, seen, losses = time.monotonic(), 0, []
+        self.network.train()
+        for step in range(self.done, len(batches)):
+            losses.append(self._step(batches[step], step, len(batches)))
+            seen += len(batches[step].examples)
+            if (step + 1) % 25 == 0:
+                speed = seen / (time.monotonic() - started)
+                print(f"step {step + 1}/{len(batches)} loss {np.mean(losses[-50:]):.4f} {speed:.0f} rows/s", flush=True)
+            if (step + 1) % every == 0 or step + 1 == len(batches):
+                self.done = step + 1
+                self._save(len(batches))
+        torch.save(self.average.network.state_dict(), self.folder / "network.pt")
+        return self.average.network
+
+    def _step(self, batch: Batch, step: int, total: int) -> float:
+        self._set_rate(step, total)
+        ids = self._masked(batch, step).to(self.device)
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            logits = self.network(ids, batch.mask.to(self.device), batch.types.to(self.device))
+        examples = list(batch.examples)
+        loss = (request_loss if isinstance(examples[0], Request) else answer_loss)(logits.float().cpu(), examples)  # type: ignore[arg-type]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.average.update(self.network)
+        return float(loss.detach())
+
+    def _masked(self, batch: Batch, step: int) -> torch.Tensor:
+        """Hides a few tokens, other ones each time: the label must not hang on one phrase."""
+        draw = torch.Generator().manual_seed(self.schedule.seed * 100_003 + step)
+        hide = (torch.rand(batch.ids.shape, generator=draw) < self.schedule.mask) & (batch.ids > 999)  # words, not signs
+        return batch.ids.masked_fill(hide, 103)  # [MASK]
+
+    def _set_rate(self, step: int, total: int) -> None:
+        warm = max(1, int(total * self.schedule.warmup))
+        left = (step - warm) / max(1, total - warm)
+        factor = (step + 1) / warm if step < warm else 0.5 * (1.0 + np.cos(np.pi * left))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.schedule.rate * group["scale"] * max(factor, 0.02)
+
+    def _save(self, total: int) -> None:
+        state = {
+            "step": self.done,
+            "total": total,
+            "schedule": asdict(self.schedule),
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.network.state_dict(),
+            "average_steps": self.average.steps,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def _resume(self, total: int) -> None:
+        if not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
+        if state["schedule"] != asdict(self.schedule) or state["total"] != total:
+            print("checkpoint is of another schedule or other data: starting anew", flush=True)
+            return
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.network.load_state_dict(state["average"])
+        self.average.steps, self.done = state["average_steps"], state["step"]
+        print(f"resumed at step {self.done}/{total}", flush=True)
