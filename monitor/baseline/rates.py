@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -18,7 +17,7 @@ PRIOR_STRENGTHS: Final = np.geomspace(0.5, 20.0, 24)
 JEFFREYS: Final = 0.5
 _LIMIT_FLOOR: Final = 1e-5
 _NEWTON_STEPS: Final = 40
-_CONVERGED: Final = 1e-10
+_CONVERGED: Final = 1e-7
 
 
 @dataclass(frozen=True)
@@ -77,48 +76,66 @@ class StratumRates:
 
     def own_limit(self, stratum: int, direction: Direction, confidence: float) -> float:
         """One-sided limit of a single stratum's rate: upper for `up`, lower for `down`."""
-        mix = np.zeros(self.counts.size)
-        mix[stratum] = 1.0
-        return float(self.common_limit(mix, direction, confidence)[stratum])
+        mean, variance = self.mean[stratum], self.variance[stratum]
+        spread = self.between * mean * (1.0 - mean)
+        return float(_beta_limit(mean, variance + spread**2, direction, confidence))
 
-    def common_limit(self, mix: Floats, direction: Direction, confidence: float) -> Floats:
-        """Rates shifted by one common log-odds to the limit of the overall rate of traffic with this mix, shape [K].
+    def common_limit(self, mix: Floats, odds_ratios: Floats, confidence: float) -> Floats:
+        """Rates for a pooled stream to bet against: all strata shifted by one common log-odds, shape [K, R].
 
-        A pooled stream does not need every stratum's rate to be below its limit, only the average over the labels that
-        it will see. That average is known far better than each rate is. Its posterior is matched by a beta
-        distribution with the mean and variance of sum(mix * rate); the shift takes the mean to its limit. Where
-        the mix is one stratum, this is that stratum's own limit, so a stream whose traffic turns to a stratum of which
-        the baseline saw little pays for exactly that.
+        A pooled stream need not have every stratum's rate below its limit. Its bet with odds ratio R is fair if
+        sum_k m_k w_k (p_k - b_k) <= 0, with m the mix of the labels, b the rates bet against and
+        w_k = 1 / (1 + b_k (R - 1)): an average of rates, known far better than each of them. For each R the posterior
+        of that average is matched by a beta distribution, and the shift takes the average of the means to its limit. A
+        large R weighs the strata with low rates most, hence a shift for each R. Where the mix is one stratum this is
+        that stratum's own limit, so a stream whose traffic turns to a stratum of which the baseline saw little pays for
+        exactly that.
 
         Args:
             mix: share of each stratum among the labels to come, shape [K], summing to 1.
-            direction: the side on which the limit lies.
-            confidence: one-sided, e.g. 0.9.
+            odds_ratios: of the detector, shape [R], all above 1 (upper limits) or all below (lower limits).
+            confidence: one-sided, of all R together where there is more than one stratum.
         """
-        mean = float(mix @ self.mean)
-        spread = self.between * float(mix @ (self.mean * (1.0 - self.mean)))
-        variance = float((mix**2) @ self.variance) + spread**2
-        limit = _beta_limit(mean, variance, confidence if direction == "up" else 1.0 - confidence)
-        limit = max(limit, mean) if direction == "up" else min(limit, mean)
-        return _shift_to(self.mean, mix, limit)
+        direction: Direction = "up" if odds_ratios[0] > 1.0 else "down"
+        # The limits of different R fail together mostly, not always: simulated, halving the risk covers the rest.
+        confidence = confidence if np.count_nonzero(mix > 0.0) == 1 else 0.5 + 0.5 * confidence
+        means = self.mean[:, None]
+        weights = mix[:, None] / (1.0 + means * (odds_ratios - 1.0))
+        weights /= weights.sum(axis=0)
+        mean = (weights * means).sum(axis=0)
+        spread = self.between * (weights * means * (1.0 - means)).sum(axis=0)
+        variance = (weights**2 * self.variance[:, None]).sum(axis=0) + spread**2
+        return _shift_to(means, weights, _beta_limit(mean, variance, direction, confidence))
 
 
-def _beta_limit(mean: float, variance: float, level: float) -> float:
-    """Quantile of the beta distribution with this mean and variance."""
-    strength = max(mean * (1.0 - mean) / max(variance, 1e-18) - 1.0, 1e-3)
-    return float(np.clip(betaincinv(mean * strength, (1.0 - mean) * strength, level), _LIMIT_FLOOR, 1.0 - _LIMIT_FLOOR))
+def _beta_limit(mean: Floats, variance: Floats, direction: Direction, confidence: float) -> Floats:
+    """Quantiles of the beta distributions with these means and variances, never on the wrong side of the mean."""
+    strength = np.maximum(mean * (1.0 - mean) / np.maximum(variance, 1e-18) - 1.0, 1e-3)
+    level = confidence if direction == "up" else 1.0 - confidence
+    limit = np.clip(betaincinv(mean * strength, (1.0 - mean) * strength, level), _LIMIT_FLOOR, 1.0 - _LIMIT_FLOOR)
+    result: Floats = np.maximum(limit, mean) if direction == "up" else np.minimum(limit, mean)
+    return result
 
 
-def _shift_to(rates: Floats, mix: Floats, target: float) -> Floats:
-    """`rates` with their odds multiplied by the one factor that makes their average under `mix` equal `target`."""
-    log_factor = 0.0
-    shifted = rates
+def _shift_to(rates: Floats, weights: Floats, target: Floats) -> Floats:
+    """`rates` with their odds multiplied by the factors that make their weighted averages equal `target`.
+
+    Args:
+        rates: shape [K, 1].
+        weights: columns summing to 1, shape [K, R].
+        target: shape [R].
+
+    Returns:
+        Shape [K, R].
+    """
+    log_factor = np.zeros(target.size)
+    shifted = shift_odds(rates, np.exp(log_factor))
     for _ in range(_NEWTON_STEPS):
-        gap = target - float(mix @ shifted)
-        slope = float(mix @ (shifted * (1.0 - shifted)))
-        step = min(max(gap / max(slope, 1e-12), -1.0), 1.0)
+        gap = target - (weights * shifted).sum(axis=0)
+        slope = (weights * shifted * (1.0 - shifted)).sum(axis=0)
+        step = np.clip(gap / np.maximum(slope, 1e-12), -1.0, 1.0)
         log_factor += step
-        shifted = shift_odds(rates, math.exp(log_factor))
-        if abs(step) < _CONVERGED:
+        shifted = shift_odds(rates, np.exp(log_factor))
+        if float(np.abs(step).max()) < _CONVERGED:
             break
     return shifted

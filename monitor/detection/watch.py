@@ -29,10 +29,11 @@ from monitor.streams import (
 RING_SIZES: Final = {COMPLIANCE: (512, 128), CONTROL: (256, 64), DEGENERATE: (256, 64)}
 """Outcomes kept singly, and panes of older ones, by kind."""
 OTHER_RING: Final = (128, 64)
-REFRESH_LABELS: Final = 128
+REFRESH_LABELS: Final = 256
 """The limit of a pooled stream follows the mix of its labels every so many of them."""
-MIX_DECAY: Final = 0.7
-"""What is left of the weight of earlier labels at each refresh: a half-life of about 250 labels."""
+MIX_DECAY: Final = 0.5
+"""What is left of the weight of earlier labels at each refresh: a half-life of 256 labels."""
+HOURLY: Final = frozenset({SENSITIVE, HARMFUL})
 
 
 class Stream:
@@ -58,12 +59,8 @@ class Stream:
         return math.log10(self.detector.arl)
 
     def bet_against(self, rates: Floats) -> None:
-        """Take up new limits, by stratum; equal neighbours share a table."""
-        made: dict[float, list[float]] = {}
-        for rate in rates.tolist():
-            if rate not in made:
-                made[rate] = self.detector.odds_table(rate)
-        self.tables = [made[rate] for rate in rates.tolist()]
+        """Take up new limits: one for each stratum, shape [K], or for each stratum and odds ratio, shape [K, R]."""
+        self.tables = [self.detector.odds_table(rate) for rate in rates.tolist()]
 
     def rearm(self) -> None:
         """Start again from no evidence."""
@@ -126,7 +123,7 @@ class Watch:
         self.mixes = {
             kind: Mix(self.rates[kind].counts + 1e-6)
             for kind, size in enumerate(STRATUM_COUNTS)
-            if size > 1 and kind not in {SENSITIVE, HARMFUL}
+            if size > 1 and kind not in HOURLY
         }
         for kind in range(len(KINDS)):
             self._set_pooled_limits(kind)
@@ -176,17 +173,19 @@ class Watch:
         rates = self.rates[kind]
         mix = self.mixes[kind].shares() if kind in self.mixes else _shares(rates.counts)
         for stream in self._pooled[kind]:
-            limit = rates.common_limit(mix, stream.spec.direction, self._config.limit_confidence)
-            stream.bet_against(_expand(self._tolerate(stream.spec, limit), kind, self.baseline))
+            ratios = odds_ratio_grid(stream.spec.direction)
+            limit = rates.common_limit(mix, ratios, self._config.limit_confidence)
+            stream.bet_against(self._tolerate(stream.spec, limit))
+            if kind in HOURLY:
+                stream.tables = [stream.tables[group] for group in profile_groups(self.baseline.profile)]
 
     def _set_own_limits(self) -> None:
         for stream in self.streams:
             spec = stream.spec
             if spec.stratum is not None:
-                rates = np.full(STRATUM_COUNTS[spec.kind], 0.5)
                 limit = self.rates[spec.kind].own_limit(spec.stratum, spec.direction, self._config.limit_confidence)
-                rates[spec.stratum] = self._tolerate(spec, np.asarray(limit))
-                stream.bet_against(rates)
+                table = stream.detector.odds_table(float(self._tolerate(spec, np.asarray(limit))))
+                stream.tables = [table] * STRATUM_COUNTS[spec.kind]  # labels of other strata do not come here
 
     def _tolerate(self, spec: StreamSpec, limit: Floats) -> Floats:
         tolerated = self._config.tolerated_odds_ratio
@@ -223,7 +222,7 @@ def _shares(counts: Floats) -> Floats:
 
 def _expand(rates: Floats, kind: int, baseline: Baseline) -> Floats:
     """Rates of the profile's hours as rates of the hours of the week; others as they are."""
-    if kind not in {SENSITIVE, HARMFUL}:
+    if kind not in HOURLY:
         return rates
     result: Floats = rates[profile_groups(baseline.profile)]
     return result

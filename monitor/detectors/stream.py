@@ -47,10 +47,11 @@ class StreamShiryaevRoberts:
         self.mean = 0.0
         self.labels = 0
 
-    def odds_table(self, p: float) -> list[float]:
-        """What `update` needs to bet against the rate `p`: 1 / (1 + p(R - 1)) for each odds ratio."""
-        rate = min(max(p, RATE_FLOOR), 1.0 - RATE_FLOOR)
-        return [1.0 / (1.0 + rate * stake) for stake in self.stakes]
+    def odds_table(self, p: float | Sequence[float]) -> list[float]:
+        """What `update` needs to bet against the rate `p`, or one rate for each odds ratio: 1 / (1 + p(R - 1))."""
+        rates = [p] * len(self.stakes) if isinstance(p, (int, float)) else p
+        inside = [min(max(rate, RATE_FLOOR), 1.0 - RATE_FLOOR) for rate in rates]
+        return [1.0 / (1.0 + rate * stake) for rate, stake in zip(inside, self.stakes, strict=True)]
 
     def update(self, x: float, table: Sequence[float]) -> bool:
         """Take an outcome in [0, 1] against the rate of `table`; True when the evidence has reached the threshold."""
