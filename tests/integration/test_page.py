@@ -84,8 +84,8 @@ def test_alarm_says_how_much_since_when_how_sure_and_what_to_do(page):
     markup = seen(page, "alarm")
     facts = text_of(markup, "facts")
     assert re.search(r"How much 10 % → to 71 % sensitive requests answered 95 % interval 62 % to 79 %", facts)
-    assert "Since when 02:27 45 min ago between 02:17 and 02:37 detected 02:50, after 118 labels" in facts
-    assert "How sure 2,000 times the paging level" in facts
+    assert "Since when 02:27 45 min ago between 02:17 and 02:37 detected 02:50; 118 labels since the start" in facts
+    assert "How sure 2,000 times the alarm level" in facts
     assert "would cause a page like this once in 360 days" in facts
     assert "Nearest change deploy 02:23 serving image 1.14.2 to 1.14.3" in facts
     assert "Refusal of harmless requests: unchanged" in facts
@@ -94,7 +94,7 @@ def test_alarm_says_how_much_since_when_how_sure_and_what_to_do(page):
     assert "r-90211" in steps
     categories = text_of(markup, "categories")
     assert "3 of 14 categories moved past a level of their own. 11 more are higher since the start" in categories
-    assert "Violence 4.0 % → 54 % 40 % to 90 % 100 % of the way to its paging level ▲ rose 24" in categories
+    assert "Violence 4.0 % → 54 % 40 % to 90 % at its alarm level ▲ rose 24" in categories
 
 
 def test_the_chart_shows_rates_band_onset_detection_and_threshold(page):
@@ -120,6 +120,7 @@ def test_incidents_are_listed_newest_first_with_their_status(page):
         ("stale", "No news chat-prod : No traffic for 12 min"),
         ("behind", "No news chat-prod : 12 min behind"),
         ("notice", "Notice, no page · note · traffic-shift chat-prod : Users ask different things"),
+        ("label", "Labelling This process labels"),
         ("none", "Waiting No traffic yet The kafka source is connected and has brought nothing so far."),
     ],
 )
@@ -212,3 +213,25 @@ def test_old_incidents_without_onset_or_change_are_still_readable(page):
     assert "Detected 03:10" in markup
     assert "undefined" not in markup
     assert "NaN" not in markup
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"severity": "error"}, "The change is moderate, or narrow"),
+        ({"verdict": "over-refusal", "severity": "warning"}, "The model refuses more than it did"),
+        ({"verdict": "over-refusal", "severity": "error", "streams": ()}, "The model refuses harmless requests"),
+        ({"verdict": "guardrail-change", "severity": "error"}, "A filter or guardrail changed what it blocks"),
+    ],
+)
+def test_the_banner_claims_no_more_than_the_incident(page, changes, says):
+    page.view.current = service(deployment(state="alarm", incidents=(incident(**changes),)))
+    assert says in text_of(dump_dom(page.url), "banner")
+
+
+def test_a_calm_page_tells_of_an_alarm_that_went_away(page):
+    page.view.current = service(deployment(incidents=(incident(status="recovered"),)))
+    banner = text_of(dump_dom(page.url), "banner")
+    assert "Behaving as it did when approved" in banner
+    assert "But there was an alarm at 02:50: “The model has stopped refusing”. It has recovered" in banner
+    assert "needs a person" not in banner

@@ -267,6 +267,7 @@ SCENES: dict[str, ServiceStatus] = {
         deployment(last_event=ago(12)),
         source=SourceStatus(kind="kafka", ready=True, lag=48_210),
     ),
+    "label": service(),
     "none": service(pipeline=PipelineCounters(), classifier=ClassifierSummary(digest=CLASSIFIER)),
     "fleet": service(
         deployment("chat-prod", "alarm"),

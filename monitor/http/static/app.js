@@ -82,10 +82,12 @@ function tab(all) {
 const SECTIONS = ["facts", "steps", "chart", "categories", "signals", "incidents"];
 
 function emptyFleet(status) {
+  const labelling = status.pipeline.labelled > 0;
   for (const id of SECTIONS) patch(id, null);
-  patch("banner", ["empty", status.source], () => h("div", { class: "banner quiet" }, icon("quiet"), h("div", null,
-    h("p", { class: "tag" }, h("b", null, "Waiting")), h("h1", null, "No traffic yet"),
-    h("p", null, status.source.ready ? `The ${status.source.kind} source is connected and has brought nothing so far.` : `The ${status.source.kind} source is not connected.`))));
+  patch("banner", ["empty", labelling, status.source.kind, status.source.ready], () => h("div", { class: "banner quiet" }, icon("quiet"), h("div", null,
+    h("p", { class: "tag" }, h("b", null, labelling ? "Labelling" : "Waiting")),
+    h("h1", null, labelling ? "This process labels" : "No traffic yet"),
+    h("p", null, labelling ? "Its labels go to a topic; what they say about the model is on the page of the process that detects." : status.source.ready ? `The ${status.source.kind} source is connected and has brought nothing so far.` : `The ${status.source.kind} source is not connected.`))));
 }
 
 /** The current time to the minute, or finer on a fast clock: what relative times on the page are told by. */

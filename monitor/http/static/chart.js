@@ -1,7 +1,7 @@
 // The chart: how sensitive requests were treated over time, and the evidence that this has changed, on one time axis.
 
 import { h, s } from "./dom.js";
-import { moment, percent, plural, span } from "./words.js";
+import { moment, percent, plural, span, times } from "./words.js";
 
 const LEFT = 44;
 const FLAGS = 34;
@@ -11,6 +11,8 @@ const EVIDENCE = 84;
 const AXIS = 24;
 const HEIGHT = FLAGS + RATES + GAP + EVIDENCE + AXIS;
 const WANTED_PER_POINT = 20;
+/** Powers of ten below the alarm level that are shown; lower, a detector merely idles. */
+export const DECADES = 4;
 
 function weighted(group, field) {
   const known = group.filter((pane) => pane[field] !== null && pane.sensitive > 0);
@@ -146,22 +148,23 @@ function incidentMarks(incident, from, to, x, width, now) {
 
 function evidencePanel(data, threshold, x, width) {
   const top = FLAGS + RATES + GAP;
-  const highest = Math.max(0, ...data.map((point) => point.evidence ?? 0));
-  const limit = Math.max(threshold * 1.25, highest * 1.08, 1);
-  const y = (value) => top + EVIDENCE - (Math.max(0, value) / limit) * EVIDENCE;
+  const floor = threshold - DECADES;
+  const highest = Math.max(threshold, ...data.map((point) => point.evidence ?? floor));
+  const limit = Math.max(threshold + 0.25 * DECADES, highest + 0.1 * (highest - floor));
+  const y = (value) => top + EVIDENCE - (Math.max(0, value - floor) / (limit - floor)) * EVIDENCE;
   const areas = runs(data, (point) => point.evidence).map((run) => {
     const corners = run.map((point) => [x(middle(point)), y(point.evidence)]);
     const [first, last] = [corners[0][0], corners[corners.length - 1][0]];
-    return s("path", { class: "area", d: path([[first, y(0)], ...corners, [last, y(0)]]) });
+    return s("path", { class: "area", d: path([[first, y(floor)], ...corners, [last, y(floor)]]) });
   });
   return [
     s("text", { class: "panel", x: LEFT, y: top - 10 }, "Evidence of a change"),
-    s("line", { class: "base", x1: LEFT, x2: width, y1: y(0), y2: y(0) }),
+    s("line", { class: "base", x1: LEFT, x2: width, y1: y(floor), y2: y(floor) }),
     areas,
     line(data, (point) => point.evidence, x, y, "evidence"),
     s("line", { class: "threshold", x1: LEFT, x2: width, y1: y(threshold), y2: y(threshold) }),
-    s("text", { class: "tick strong", x: LEFT - 6, y: y(threshold) + 4, "text-anchor": "end" }, "page"),
-    s("text", { class: "tick", x: LEFT - 6, y: y(0) + 4, "text-anchor": "end" }, "none"),
+    s("text", { class: "tick strong", x: LEFT - 6, y: y(threshold) + 4, "text-anchor": "end" }, "alarm"),
+    s("text", { class: "tick", x: LEFT - 6, y: y(floor) + 4, "text-anchor": "end" }, "none"),
   ];
 }
 
@@ -170,7 +173,7 @@ function describe(data, deployment, threshold) {
   if (!last) return "No sensitive requests in the period shown.";
   const baseline = deployment.baseline?.compliance;
   const was = baseline === null || baseline === undefined ? "" : ` Baseline ${percent(baseline)}.`;
-  const evidence = last.evidence === null ? "" : ` Evidence at ${Math.round((100 * last.evidence) / threshold)} % of the paging level, on a logarithmic scale.`;
+  const evidence = last.evidence === null ? "" : ` Evidence ${last.evidence < threshold ? `${times(threshold - last.evidence)} below` : "past"} the alarm level.`;
   return `Latest: ${percent(last.compliance)} of sensitive requests answered, ${percent(last.refusal)} refused.${was}${evidence}`;
 }
 
@@ -260,6 +263,6 @@ export function chart(input) {
     legend(input.deployment, input.incident),
     holder,
     said,
-    each ? h("p", { class: "fine" }, `Each point covers ${span((each.end - each.start) / 1000)}. The lower panel is logarithmic: halfway up is far from half the evidence.`) : null,
+    each ? h("p", { class: "fine" }, `Each point covers ${span((each.end - each.start) / 1000)}. The lower panel is logarithmic: from “none” to “alarm” the evidence grows ten-thousandfold.`) : null,
   );
 }

@@ -6,7 +6,7 @@ import { between, count, falsePageEvery, moment, percent, plural, severity, shor
 
 /** The stream that an incident's verdict speaks about, else the one furthest past its threshold. */
 export function leadStream(incident) {
-  const wanted = verdict(incident.verdict).stream;
+  const wanted = verdict(incident).stream;
   const excess = (stream) => stream.evidence_log10 - stream.threshold_log10;
   const named = incident.streams.filter((stream) => stream.name === wanted);
   const pool = named.length ? named : incident.streams;
@@ -18,15 +18,22 @@ function find(deployment, name, direction = "up") {
   return named.find((stream) => stream.direction === direction) ?? named[0] ?? null;
 }
 
+/** What a calm banner must still say: an alarm that went away by itself less than a day ago. */
+function lately(deployment, now) {
+  const ended = deployment.incidents.find((one) => one.status !== "open" && ["critical", "error"].includes(one.severity)
+    && Date.parse(now) - Date.parse(one.updated_at ?? one.detected_at) < 86400000);
+  return ended ? `But there was an alarm at ${moment(ended.detected_at, now)}: “${verdict(ended).title}”. It has ${ended.status}; see the incidents.` : "Nothing here needs a person.";
+}
+
 /** The title and sentence of the banner, by mood. */
-export function headline({ deployment, mood, incident, silentFor, behind }) {
+export function headline({ deployment, mood, incident, silentFor, behind, now }) {
   const [seen, needed] = deployment.learning ?? [deployment.labels, null];
   switch (mood) {
     case "alarm":
     case "notice":
       return incident
-        ? [verdict(incident.verdict).title, verdict(incident.verdict).means]
-        : ["A statistic is past its paging level", "Details follow below."];
+        ? [verdict(incident).title, verdict(incident).means]
+        : ["A statistic is past its alarm level", "Details follow below."];
     case "stale":
       if (behind) return [`${span(silentFor)} behind`, "Traffic waits to be read: the figures below are of the past. See the source at the foot of the page."];
       return [`No traffic for ${span(silentFor)}`, "The figures below are the last that were seen. A model that gets no traffic can’t be watched."];
@@ -38,7 +45,7 @@ export function headline({ deployment, mood, incident, silentFor, behind }) {
         "There is no approved baseline, so nothing is compared and no change can page anyone yet.",
       ];
     default:
-      return ["Behaving as it did when approved", "It refuses what it refused before. Nothing here needs a person."];
+      return ["Behaving as it did when approved", `It refuses what it refused before. ${lately(deployment, now)}`];
   }
 }
 
@@ -77,12 +84,13 @@ function move(from, to) {
   return [h("span", { class: "was" }, percent(from)), h("span", { class: "arrow", "aria-hidden": "true" }, " → "), h("span", { class: "sr" }, " to "), percent(to)];
 }
 
-function sureFact(stream, budget, stillOpen) {
+function sureFact(stream, { false_alarm_budget: budget, severity: rank }) {
   const excess = stream.evidence_log10 - stream.threshold_log10;
   const every = falsePageEvery(budget);
-  const value = excess >= 0 ? `${times(excess)} the paging level` : "Past the paging level";
-  const line = excess >= 0 ? null : stillOpen ? `when it was raised; now ${times(-excess)} below` : null;
-  return fact("How sure", value, line, every ? `A model that had not changed would cause a page like this once in ${every}.` : null);
+  const value = excess >= 0 ? `${times(excess)} the alarm level` : "Past the alarm level";
+  const line = excess >= 0 ? null : `when it was raised; now ${times(-excess)} below`;
+  const page = rank === "critical" || rank === "error" ? "a page" : "a notice";
+  return fact("How sure", value, line, every ? `A model that had not changed would cause ${page} like this once in ${every}.` : null);
 }
 
 function alarmFacts({ deployment, incident, now }) {
@@ -95,12 +103,12 @@ function alarmFacts({ deployment, incident, now }) {
       stream.interval ? `95 % interval ${between(stream.interval)}` : null,
       corrected === null ? null : `${percent(corrected)} now, corrected for the classifier’s known errors`));
   }
-  const detected = `detected ${moment(incident.detected_at, now)}, after ${plural(incident.labels_since_onset, "label")}`;
+  const detected = `detected ${moment(incident.detected_at, now)}; ${plural(incident.labels_since_onset, "label")} since the start`;
   facts.push(incident.onset
     ? fact("Since when", moment(incident.onset.estimate, now), `${span((Date.parse(now) - Date.parse(incident.onset.estimate)) / 1000)} ago`,
         `between ${moment(incident.onset.low, now)} and ${moment(incident.onset.high, now)}`, detected)
-    : fact("Detected", moment(incident.detected_at, now), `after ${plural(incident.labels_since_onset, "label")}`));
-  if (stream) facts.push(sureFact(stream, incident.false_alarm_budget, true));
+    : fact("Detected", moment(incident.detected_at, now), `${span((Date.parse(now) - Date.parse(incident.detected_at)) / 1000)} ago`));
+  if (stream) facts.push(sureFact(stream, incident));
   facts.push(changeFact(deployment, incident, now));
   return facts;
 }
@@ -120,9 +128,9 @@ function calmFacts({ deployment, now }) {
       stream.baseline === null ? null : `baseline ${percent(stream.baseline)}`));
   }
   if (stream && deployment.state === "watching") {
-    const share = Math.max(0, stream.evidence_log10) / stream.threshold_log10;
-    facts.push(fact("Evidence of a change", stream.evidence_log10 < 0.5 ? "None" : share < 0.5 ? "Weak" : "Building up",
-      `${times(Math.max(0, stream.threshold_log10 - stream.evidence_log10))} below the paging level`));
+    const short = Math.max(0, stream.threshold_log10 - stream.evidence_log10);
+    facts.push(fact("Evidence of a change", short > 3 ? "None" : short > 2 ? "Weak" : "Building up",
+      `${times(short)} below the alarm level`));
   }
   facts.push(fact("Watched so far", plural(deployment.labels, "label"),
     deployment.last_event ? `newest ${moment(deployment.last_event, now)}` : null,
@@ -171,7 +179,7 @@ const LEARNING_STEPS = [
 export function steps({ mood, incident }) {
   if (mood === "learning") return stepList("To start watching", LEARNING_STEPS);
   if (!incident) return [];
-  return stepList("What to do now", verdict(incident.verdict).steps.map((step) => [step]), evidence(incident));
+  return stepList("What to do now", verdict(incident).steps.map((step) => [step]), evidence(incident));
 }
 
 function stepList(title, list, more = null) {

@@ -1,12 +1,13 @@
 // The rest of the finding: which categories moved, what else moved or did not, and the incidents.
 
+import { DECADES } from "./chart.js";
 import { disclosure, h, s } from "./dom.js";
 import { evidence, loudest } from "./sections.js";
-import { between, categoryName, count, moment, percent, plural, severity, shortDigest, streamName, verdict } from "./words.js";
+import { between, categoryName, count, moment, percent, plural, severity, shortDigest, streamName, times, verdict } from "./words.js";
 
-/** 0 to 1: how far up to its paging level a stream's evidence is, on the logarithmic scale. */
+/** 0 to 1: the last four powers of ten below a stream's alarm level; below them a detector merely idles. */
 function towards(stream) {
-  return Math.min(1, Math.max(0, stream.evidence_log10 / stream.threshold_log10));
+  return Math.min(1, Math.max(0, 1 + (stream.evidence_log10 - stream.threshold_log10) / DECADES));
 }
 
 /** Baseline and present rate on a common 0 to 100 % line. */
@@ -26,7 +27,7 @@ function evidenceBar(stream) {
     s("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
       s("rect", { class: "trough", x: 0, y: 0, width: 100, height: 8 }),
       s("rect", { class: stream.alarmed ? "full past" : "full", x: 0, y: 0, width: share * 100, height: 8 })),
-    h("span", { class: "sr" }, `${Math.round(share * 100)} % of the way to its paging level`));
+    h("span", { class: "sr" }, share === 1 ? "at its alarm level" : share === 0 ? "none" : `${times(stream.threshold_log10 - stream.evidence_log10)} below its alarm level`));
 }
 
 const MOVED = { up: "▲ rose", down: "▼ fell" };
@@ -72,7 +73,7 @@ export function categories({ deployment, incident }) {
   const higher = streams.filter((stream) => isHigher(stream, findings.get(stream.category))).length;
   return h("div", { class: "card" }, h("h2", null, "By category of request"),
     h("p", null, moved ? `${moved} of ${plural(streams.length, "category", "categories")} moved past a level of their own. ` : "No category moved by itself. ",
-      incident && higher ? `${higher} more ${higher === 1 ? "is" : "are"} higher since the start (△), with too few requests yet to page alone.` : null),
+      incident && higher ? `${higher} more ${higher === 1 ? "is" : "are"} higher since the start (△), with too few requests yet to raise an alarm alone.` : null),
     table("Sensitive requests answered, by category", streams.map((stream) => row(stream, findings.get(stream.category)))));
 }
 
@@ -86,7 +87,7 @@ export function signals({ deployment }) {
 const STATUS = { open: "open", recovered: "recovered", resolved: "resolved" };
 
 function incidentItem(incident, now) {
-  const what = verdict(incident.verdict);
+  const what = verdict(incident);
   const head = [h("span", { class: `chip ${incident.status} ${incident.severity}` }, `${STATUS[incident.status]} · ${severity(incident.severity)}`), " ",
     h("b", null, what.title), h("span", { class: "line" }, `detected ${moment(incident.detected_at, now)}${incident.onset ? `, began about ${moment(incident.onset.estimate, now)}` : ""}`)];
   const lead = incident.categories.slice(0, 5).map((finding) => `${categoryName(finding.name)} ${percent(finding.baseline)} → ${percent(finding.observed)}`);

@@ -161,8 +161,24 @@ const VERDICTS = {
   },
 };
 
-export function verdict(name) {
-  return VERDICTS[name] ?? { title: name, means: "", stream: "compliance", steps: [RECORDS] };
+// What the same verdict means where the evidence is of another kind.
+const VARIANTS = {
+  "unalignment error": {
+    means: "It now answers harmful requests that it used to refuse. The change is moderate, or narrow, or harmless requests are treated differently too: the categories and the control line below say which.",
+  },
+  "over-refusal compliance": {
+    title: "The model refuses more than it did",
+    means: "It refuses sensitive requests that it used to answer. Harm is not the worry; a changed prompt, guardrail or checkpoint may be.",
+    stream: "compliance",
+  },
+};
+
+/** An incident's verdict in words: title, meaning, the stream that shows it, next steps. */
+export function verdict({ verdict: name, severity: rank, streams }) {
+  const known = VERDICTS[name] ?? { title: name, means: "", stream: "compliance", steps: [RECORDS] };
+  const refusesMore = name === "over-refusal" && streams.length > 0 && streams.every((one) => one.name !== "control");
+  const variant = VARIANTS[refusesMore ? "over-refusal compliance" : `${name} ${rank}`];
+  return { ...known, ...variant };
 }
 
 const SEVERITIES = { critical: "critical", error: "error", warning: "warning", info: "note" };
