@@ -19,7 +19,7 @@ IDLE_SECONDS: Final = 5.0
 """How long to sleep at most when nothing is due: the bound on the delay of an event whose wake-up was missed."""
 TROUBLE_SECONDS: Final = 2.0
 """How long to leave an outbox alone that can't be read or written."""
-PRUNE_SECONDS: Final = 3600.0
+CHORES_SECONDS: Final = 3600.0
 
 DeliveryHook = Callable[[str, Literal["sent", "retry", "rejected"]], None]
 """Told the sink's name and what came of a delivery; for counters. It must not raise."""
@@ -69,7 +69,8 @@ class Courier:
         self._owed: deque[tuple[Entry, Outcome]] = deque()
         self._failures = 0
         self._held_until = 0.0
-        self._prune_at = 0.0
+        self._chores_at = 0.0
+        self._new = True
 
     def step(self) -> float:
         """Deliver at most one event; returns the seconds until the next step is worth while, 0 for at once."""
@@ -101,20 +102,12 @@ class Courier:
             self._connection.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error as error:
             raise OutboxError(f"outbox: {self._database} can't be opened: {error}") from error
-        outbox = Outbox(self._connection, now=self._now, rng=self._rng, backoff=self._config.backoff)
-        again = outbox.requeue_refused(self.sink.name)
-        if again:
-            self._on_notice(self.sink.name, f"{again} refused events about open incidents are tried again")
-        dropped = outbox.drop_unknown_sinks(self._known)
-        if dropped:
-            self._on_notice(self.sink.name, f"{dropped} events were waiting for sinks that are no longer configured")
-        self._outbox = outbox
-        return outbox
+        self._outbox = Outbox(self._connection, now=self._now, rng=self._rng, backoff=self._config.backoff)
+        return self._outbox
 
     def _deliver_next(self, outbox: Outbox) -> float:
         now = self._now()
         self._settle(outbox)
-        self._prune(outbox, now)
         # A clock that was set back must not keep the sink on hold for longer than any hold lasts.
         self._held_until = min(self._held_until, now + LONGEST_WAIT)
         if now < self._held_until:
@@ -168,13 +161,30 @@ class Courier:
                 self._on_notice(self.sink.name, f"{entry.message.dedup_key} was refused: {reason}")
 
     def _idle(self, outbox: Outbox, now: float) -> float:
+        # Only here, since chores write: neither a full disk nor a long commit may hold up what can be sent.
+        if now >= self._chores_at and self._chores(outbox, now):
+            return 0.0
         at = outbox.next_due(self.sink.name)
         return IDLE_SECONDS if at is None else min(IDLE_SECONDS, max(0.05, at - now))
 
-    def _prune(self, outbox: Outbox, now: float) -> None:
-        if now >= self._prune_at:
-            self._prune_at = now + PRUNE_SECONDS
+    def _chores(self, outbox: Outbox, now: float) -> bool:
+        """What a new process settles once, and pruning; True when there is something to send now."""
+        self._chores_at = now + CHORES_SECONDS
+        again = 0
+        try:
+            if self._new:
+                again = outbox.requeue_refused(self.sink.name)
+                dropped = outbox.drop_unknown_sinks(self._known)
+                self._new = False
+                if dropped:
+                    self._on_notice(self.sink.name, f"{dropped} events waited for sinks that are no longer configured")
             outbox.prune(self._config.retention_days * 86400.0)
+        except OutboxError as error:
+            self._chores_at = now + IDLE_SECONDS
+            self._on_notice(self.sink.name, str(error))
+        if again:
+            self._on_notice(self.sink.name, f"{again} refused events about open incidents are tried again")
+        return again > 0
 
 
 def _bucket(config: AlertsConfig, name: str) -> TokenBucket:

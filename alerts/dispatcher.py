@@ -91,10 +91,12 @@ class Dispatcher:
     def _loop(self, courier: Courier, wake: threading.Event) -> None:
         try:
             while True:
-                # Cleared before looking: what is committed after the look sets it again.
+                # Both before looking: what is committed after the look sets `wake` again, and only a look that began
+                # after `drain` was called has seen everything.
                 wake.clear()
+                stopping = self._stop.is_set()
                 wait = courier.step()
-                if self._stop.is_set() and (wait > 0 or time.monotonic() >= self._deadline):
+                if stopping and (wait > 0 or time.monotonic() >= self._deadline):
                     return
                 wake.wait(wait)
         finally:

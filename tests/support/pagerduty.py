@@ -244,8 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if fault.drop == "after":
                 receiver.take(self.path, body)
-            if fault.hang:
-                receiver.pause(fault.hang)
+            receiver.answered(0)
+            receiver.pause(fault.hang)
             self._hang_up()
             return
         self._answer(status, answer, fault.retry_after if fault else None)
@@ -255,7 +255,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-        self.server.receiver.answered(0)
 
     def _answer(self, status: int, answer: dict[str, Any], retry_after: str | None = None) -> None:
         data = json.dumps(answer).encode()
