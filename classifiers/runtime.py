@@ -39,7 +39,8 @@ class Encoder:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle cores belong to the gateway
-        options.enable_cpu_mem_arena = False  # the arena keeps the largest batch ever seen
+        options.enable_cpu_mem_arena = True  # the arena keeps the largest batch ever seen
+        options.enable_mem_pattern = False
         self._pad = pad
         self._batch_tokens = batch_tokens
         try:

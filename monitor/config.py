@@ -1,4 +1,4 @@
-"""All settings of alignwatch: one TOML file, overridden by the environment, checked as a whole before anything starts."""
+"""All settings of alignwatch: one TOML file, overridden by the environment, checked as a whole at the start."""
 
 from __future__ import annotations
 
@@ -144,9 +144,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 
 def _fault(error: Any, origins: Mapping[Key, str], path: Path | None) -> str:
     key: Key = tuple(str(part) for part in error["loc"])
-    origin = origins.get(key) or next((text for at, text in origins.items() if at[: len(key)] == key), str(path or "defaults"))
+    origin = origins.get(key) or next(
+        (text for at, text in origins.items() if at[: len(key)] == key), str(path or "defaults")
+    )
     value = "" if error["type"] in {"missing", "extra_forbidden"} else f" = {mask(key or ('',), error['input'])!r}"
     allowed = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
     return f"{'.'.join(key)}{value} ({origin}): {allowed}"
-
-

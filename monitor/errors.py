@@ -1,11 +1,11 @@
 """Every error that the stream side raises on purpose, so that a caller may catch one family.
 
-    MonitorError
-    +- ConfigError      a setting is wrong; raised before anything starts (exit 2)
-    +- SourceError      a source can't be opened or read
-    +- DecodeError      one record is not an exchange; it goes to the dead letters
-    +- StateError       the state file is corrupt, locked or full; nothing is committed
-    +- BaselineError    a baseline is missing, unapproved, or of another classifier
+MonitorError
++- ConfigError      a setting is wrong; raised before anything starts (exit 2)
++- SourceError      a source can't be opened or read
++- DecodeError      one record is not an exchange; it goes to the dead letters
++- StateError       the state file is corrupt, locked or full; nothing is committed
++- BaselineError    a baseline is missing, unapproved, or of another classifier
 """
 
 from __future__ import annotations

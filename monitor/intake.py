@@ -13,7 +13,7 @@ from alignwatch import Exchange, Label
 from monitor.clock import Clock
 from monitor.dead_letters import DeadLetters
 from monitor.dedup import SeenIds, id_hash
-from monitor.envelopes import DecodeLimits, decode
+from monitor.envelopes import DecodeLimits, PartlyDecodedError, decode
 from monitor.errors import DecodeError
 from monitor.labelling import LabellingStage
 from monitor.metrics import Metrics
@@ -119,11 +119,15 @@ class ExchangeIntake:
         guards = self._guards
         try:
             found = decode(record, limits=guards.limits, default_deployment=guards.config.default_deployment)
+        except PartlyDecodedError as error:
+            guards.reject(record, error)
+            found = error.decoded
         except DecodeError as error:
             guards.reject(record, error)
             return ()
+        else:
+            guards.dead_letters.decoded()
         guards.metrics.decoded(len(found))
-        guards.dead_letters.decoded()
         return [one for one in found if guards.credible(one.timestamp.timestamp())]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from alignwatch import Exchange, Label
-from classifiers import Labeller, Pair, PairLabels
+from alignwatch import AttachedLabels, Label, Origin
+from classifiers import Labeller, Pair, PairLabels, ReadAnswer
 from monitor.sampling import Selected
 from monitor.text import prompt_text
 
@@ -48,7 +48,7 @@ class LabellingStage:
 
 def _pair(one: Selected) -> Pair:
     prompt, context = prompt_text(one.exchange)
-    read = "always" if one.selection == "uniform" else "if-sensitive"
+    read: ReadAnswer = "always" if one.selection == "uniform" else "if-sensitive"
     return Pair(prompt=prompt, response=one.exchange.response, context=context, read_answer=read)
 
 
@@ -56,20 +56,20 @@ def _attached(one: Selected) -> Label | None:
     given = one.exchange.labels
     if given is None or (given.request is None and given.behaviour is None and given.unlabelable is None):
         return None
-    return _make(one, PairLabels(given.request, given.behaviour, given.response_harm, given.unlabelable)).model_copy(
-        update={"origin": given.origin, "classifier": given.classifier or "attached"}
-    )
+    return _make(one, given, given.origin, given.classifier or "attached")
 
 
 def _label(one: Selected, verdict: PairLabels, digest: str) -> Label:
     given = one.exchange.labels
+    if given is not None and given.origin != "attached":
+        return _make(one, verdict, given.origin, digest)
     blocked = one.exchange.finish_reason in BLOCKED_REASONS
-    origin = given.origin if given is not None and given.origin != "attached" else "provider" if blocked else "model"
-    return _make(one, verdict).model_copy(update={"origin": origin, "classifier": digest})
+    return _make(one, verdict, "provider" if blocked else "model", digest)
 
 
-def _make(one: Selected, verdict: PairLabels) -> Label:
+def _make(one: Selected, verdict: PairLabels | AttachedLabels, origin: Origin, classifier: str) -> Label:
     exchange = one.exchange
+    # Every part was validated where it came from; validating again would double the cost of a label.
     return Label.model_construct(
         id=exchange.id,
         timestamp=exchange.timestamp,
@@ -83,4 +83,6 @@ def _make(one: Selected, verdict: PairLabels) -> Label:
         behaviour=verdict.behaviour,
         response_harm=verdict.response_harm,
         unlabelable=verdict.unlabelable,
+        origin=origin,
+        classifier=classifier,
     )

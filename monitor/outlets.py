@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from alerts.incidents import with_summary
 from alignwatch import Incident, Label
 from monitor.clock import Clock
 from monitor.dedup import SeenIds
@@ -56,10 +57,14 @@ class DetectOutlet:
         self._clock = clock
         self._on_incidents = on_incidents
         self._pending: dict[str, Incident] = {}
+        self._newest = (float("-inf"), 0.0)
 
     def take(self, labels: Sequence[Label]) -> bool:
         """Count the labels; True when an incident opened or changed."""
         found = self._engine.process(labels)
+        if labels and self._clock is not None:
+            newest = max(label.timestamp.timestamp() for label in labels)
+            self._newest = (max(newest, self._newest[0]), self._clock.now())
         self._remember(found)
         return bool(found)
 
@@ -69,8 +74,10 @@ class DetectOutlet:
         Raises:
             StateError: nothing was committed.
         """
-        if self._clock is not None:
-            self._remember(self._engine.advance(self._clock.now()))
+        if self._clock is not None and self._newest[1] > 0.0:
+            # Not the clock itself: while a backlog is read, event time lags behind it, and all of it would be late.
+            event, arrived = self._newest
+            self._remember(self._engine.advance(event + self._clock.now() - arrived))
         incidents = list(self._pending.values())
 
         def within(connection: sqlite3.Connection) -> None:
@@ -91,7 +98,8 @@ class DetectOutlet:
             self._on_incidents(incidents)
 
     def _remember(self, found: Sequence[Incident]) -> None:
-        for incident in found:
+        for bare in found:
+            incident = with_summary(bare)
             self._pending.pop(incident.id, None)
             self._pending[incident.id] = incident
             self._metrics.incident(incident)

@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from alignwatch import Incident
 from monitor.errors import StateError
@@ -147,11 +147,11 @@ class State:
         rows = self._all("SELECT body FROM incidents ORDER BY detected_at DESC, id LIMIT ?", (limit,))
         return [Incident.model_validate_json(row[0]) for row in rows]
 
-    def _one(self, query: str, values: tuple[object, ...] = ()) -> tuple[object, ...] | None:
+    def _one(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         rows = self._all(query, values)
         return rows[0] if rows else None
 
-    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         try:
             return self.connection.execute(query, values).fetchall()
         except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""The loop: poll, read, count, commit, acknowledge; in that order, so that a stop anywhere loses and repeats nothing."""
+"""The loop: poll, read, count, commit, acknowledge, in that order: a stop anywhere loses and repeats nothing."""
 
 from __future__ import annotations
 
@@ -141,7 +141,11 @@ class Worker:
             self._halt(f"decoding: {self._dead_letters.breaker_reason}")
             return False
         try:
+            self._dead_letters.flush()
             self._outlet.commit(dict(self._positions))
+        except SourceError as error:
+            self._halt(f"dead letters: {error}")
+            return False
         except StateError as error:
             self._halt(f"state: {error}")
             return False

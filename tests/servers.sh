@@ -10,6 +10,6 @@ command -v promtool >/dev/null 2>&1 || missing="$missing prometheus"
 # shellcheck disable=SC2086  # a list of package names
 [ -z "$missing" ] || sh "$here/apt.sh" $missing || [ "${CI:-}" != true ] || exit 1
 if command -v mvn >/dev/null 2>&1 && command -v java >/dev/null 2>&1; then
-  bash "$here/../deploy/kafka-local/kafka-local.sh" fetch || [ "${CI:-}" != true ] || exit 1
+  bash "$here/../deploy/kafka-local/kafka-local.sh" jars || [ "${CI:-}" != true ] || exit 1
 fi
 exit 0

@@ -16,7 +16,16 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     fit = commands.add_parser("fit", help="fine-tune; continues a killed run")
     fit.add_argument("--run", type=Path, default=WORK / "run")
-    for name, kind in (("epochs", int), ("rate", float), ("scale", float), ("seed", int), ("average", float), ("layer-decay", float), ("request-passes", int), ("start", str)):
+    for name, kind in (
+        ("epochs", int),
+        ("rate", float),
+        ("scale", float),
+        ("seed", int),
+        ("average", float),
+        ("layer-decay", float),
+        ("request-passes", int),
+        ("start", str),
+    ):
         fit.add_argument(f"--{name}", type=kind)
     fit.add_argument("--embeddings", action="store_true")
     arguments = parser.parse_args()

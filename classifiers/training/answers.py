@@ -88,7 +88,9 @@ def _own() -> Iterable[Answer]:
         if raw.get("response") and raw.get("behaviour") in ONE:
             harm = raw.get("response_harm")
             target = smooth(ONE[raw["behaviour"]], 0.03)
-            yield Answer(raw["response"], target, None if harm is None else float(harm), 2.0, "own", f"own:{raw['kind']}")
+            yield Answer(
+                raw["response"], target, None if harm is None else float(harm), 2.0, "own", f"own:{raw['kind']}"
+            )
 
 
 def _capped(answers: list[Answer], cap: int, rng: random.Random) -> list[Answer]:

@@ -12,6 +12,7 @@ import torch
 
 from alignwatch import CATEGORIES
 from classifiers.card import CARD, RATES, Calibration, Card, Languages, Rates, Runtime, Thresholds, file_digest
+from classifiers.heads import Heads
 from classifiers.runtime import MODEL, TOKENIZER, Encoder
 from classifiers.screen import SCREEN
 from classifiers.training.batches import sequences
@@ -21,7 +22,6 @@ from classifiers.training.evaluate import COMPLIANCE, rates_of
 from classifiers.training.export import export_float, quantise
 from classifiers.training.network import ANSWER_WINDOW, BASE, REQUEST_WINDOW, Network, special_tokens, tokenizer
 from classifiers.training.screening import make_screen
-from classifiers.heads import Heads
 
 NAME = "alignwatch-minilm-l6"
 LEVELS = 63

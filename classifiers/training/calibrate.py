@@ -42,7 +42,9 @@ def fit_scaling(logits: Floats, target: npt.NDArray[np.int64], *, biased: bool) 
     return VectorScaling(scale=round(float(found[0]), 4), bias=bias)
 
 
-def fit_all(requests: Requests, answers: Answers, rows: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]) -> Calibration:
+def fit_all(
+    requests: Requests, answers: Answers, rows: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
+) -> Calibration:
     """All four maps, from the request rows and answer rows marked in `rows`."""
     asked, said = rows[0] & requests.trainable, rows[1] & answers.trainable
     harm, category = asked & ~np.isnan(requests.harm), asked & (requests.category != UNKNOWN)

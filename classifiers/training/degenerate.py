@@ -18,7 +18,7 @@ def _loop(text: str, rng: random.Random) -> str:
 
 
 def _lines(text: str, rng: random.Random) -> str:
-    sentence = text.split(". ")[0][:120]
+    sentence = text.split(". ", maxsplit=1)[0][:120]
     return "\n".join([sentence] * rng.randint(6, 20))
 
 

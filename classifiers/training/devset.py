@@ -55,10 +55,26 @@ class Requests:
 
 def _synthetic(rows: Sequence[Row], count: int) -> list[Row]:
     """Degenerate answers made from dev answers, since no source labels any."""
-    good = [r.response for r in rows if r.response and r.behaviour == "compliance" and r.source == "tatsu-lab/alpaca_eval"]
+    good = [
+        r.response for r in rows if r.response and r.behaviour == "compliance" and r.source == "tatsu-lab/alpaca_eval"
+    ]
     made = degenerates(good, random.Random(97), count)
     return [
-        Row(f"degenerate-{i}", "degenerate (made)", "own", "made", None, "", text, "degenerate", None, False, None, "en", "made")
+        Row(
+            f"degenerate-{i}",
+            "degenerate (made)",
+            "own",
+            "made",
+            None,
+            "",
+            text,
+            "degenerate",
+            None,
+            False,
+            None,
+            "en",
+            "made",
+        )
         for i, text in enumerate(made)
     ]
 
@@ -81,7 +97,10 @@ def dev_prompts(logits: Logits) -> Requests:
     harm = np.array([np.nan if h is None else h for _, h in pairs], dtype=np.float32)
     index = {name: i for i, name in enumerate(CATEGORIES)}
     category = np.array(
-        [index.get(r.category.category, UNKNOWN) if r.category and r.category.exact and h == 1.0 else UNKNOWN for r, h in pairs],
+        [
+            index.get(r.category.category, UNKNOWN) if r.category and r.category.exact and h == 1.0 else UNKNOWN
+            for r, h in pairs
+        ],
         dtype=np.int64,
     )
     return Requests(rows, harm, category, logits([r.prompt for r in rows], REQUEST_TYPE))

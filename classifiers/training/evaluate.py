@@ -112,7 +112,11 @@ def harm_report(a: Answers, probability: npt.NDArray[np.float32]) -> dict[str, A
     def score(mask: Mask) -> dict[str, Any]:
         mask = mask & known
         truth = a.harm[mask] == 1.0
-        return {"auc": round(auc(truth, probability[mask]), 4), "harmful": int(truth.sum()), "harmless": int((~truth).sum())}
+        return {
+            "auc": round(auc(truth, probability[mask]), 4),
+            "harmful": int(truth.sum()),
+            "harmless": int((~truth).sum()),
+        }
 
     return {
         "all": score(known),

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
 
 from classifiers.training.network import Network
 
@@ -72,7 +71,9 @@ class Quantiser:
     def _row_quantised(self, source: str, width: int) -> tuple[str, str]:
         """The uint8 rows of an activation and their scales; made once where several products read it."""
         if source not in self.rows:
-            flat = self._node("Reshape", [source, self._add(f"{source}_width", np.array([-1, width]))], f"{source}_flat")
+            flat = self._node(
+                "Reshape", [source, self._add(f"{source}_width", np.array([-1, width]))], f"{source}_flat"
+            )
             absolute = self._node("Abs", [flat], f"{source}_abs")
             peak = self._node("ReduceMax", [absolute], f"{source}_peak", axes=[-1], keepdims=0)
             floor = self._node("Max", [peak, "q_tiny"], f"{source}_floor")
@@ -93,7 +94,9 @@ class Quantiser:
         real = self._node("MatMulIntegerToFloat", inputs, f"{base}_f32", domain="com.microsoft")
         flat = self._node("Mul", [real, row_scale], f"{base}_rows")
         shape = self._node("Shape", [node.input[0]], f"{base}_in", start=0, end=-1)
-        whole = self._node("Concat", [shape, self._add(f"{base}_width", np.array([weights.shape[1]]))], f"{base}_shape", axis=0)
+        whole = self._node(
+            "Concat", [shape, self._add(f"{base}_width", np.array([weights.shape[1]]))], f"{base}_shape", axis=0
+        )
         self._node("Reshape", [flat, whole], base)
 
     def _embedding(self, node: onnx.NodeProto) -> None:
@@ -134,5 +137,3 @@ def quantise(source: Path, target: Path, *, levels: int = 127) -> None:
     model = onnx.load(str(source))
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     onnx.save(Quantiser(model, levels).run(), str(target))
-
-

@@ -103,7 +103,9 @@ class Run:
         rng = random.Random(s.seed)
         found: list[Batch] = []
         for i in range(s.epochs):
-            asked = [r for _ in range(s.request_passes) for r in rng.sample(requests, int(len(requests) * min(1.0, s.scale)))]
+            asked = [
+                r for _ in range(s.request_passes) for r in rng.sample(requests, int(len(requests) * min(1.0, s.scale)))
+            ]
             found += epoch(asked, train_answers(s.seed + i, s.scale), self.tokenizer, s.seed + i)
         return found
 
@@ -143,7 +145,9 @@ class Run:
     def _masked(self, batch: Batch, step: int) -> torch.Tensor:
         """Hides a few tokens, other ones each time: the label must not hang on one phrase."""
         draw = torch.Generator().manual_seed(self.schedule.seed * 100_003 + step)
-        hide = (torch.rand(batch.ids.shape, generator=draw) < self.schedule.mask) & (batch.ids > 999)  # words, not signs
+        hide = (torch.rand(batch.ids.shape, generator=draw) < self.schedule.mask) & (
+            batch.ids > 999
+        )  # words, not signs
         return batch.ids.masked_fill(hide, 103)  # [MASK]
 
     def _set_rate(self, step: int, total: int) -> None:

@@ -26,7 +26,9 @@ def auc(truth: Mask, scores: Floats) -> float:
 def expected_calibration_error(truth: Mask, probability: Floats, bins: int = 15) -> float:
     """Mean |observed rate - mean probability| over equal-width bins, weighted by count. Guo et al. 2017."""
     where = np.minimum((probability * bins).astype(int), bins - 1)
-    gaps = [abs(truth[where == b].mean() - probability[where == b].mean()) * (where == b).mean() for b in np.unique(where)]
+    gaps = [
+        abs(truth[where == b].mean() - probability[where == b].mean()) * (where == b).mean() for b in np.unique(where)
+    ]
     return float(np.sum(gaps))
 
 

@@ -36,7 +36,9 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(head_dropout)
         self.heads = nn.Linear(2 * self.encoder.config.hidden_size, HEADS)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> torch.Tensor:
         """Logits of all heads."""
         states = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids

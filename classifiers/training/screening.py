@@ -47,7 +47,10 @@ def fit_screen(*, strength: float = 12.0) -> tuple[npt.NDArray[np.int8], float, 
 def _groups(rows: list[tuple[Row, float | None]]) -> dict[str, npt.NDArray[np.bool_]]:
     source = np.array([r.source for r, _ in rows])
     harm = np.array([np.nan if h is None else h for _, h in rows])
-    blatant = [f"andyrdt/refusal_direction:{n}" for n in ("advbench", "harmbench_test", "harmbench_val", "tdc2023", "malicious_instruct")]
+    blatant = [
+        f"andyrdt/refusal_direction:{n}"
+        for n in ("advbench", "harmbench_test", "harmbench_val", "tdc2023", "malicious_instruct")
+    ]
     return {
         "blatant": (harm == 1.0) & np.isin(source, [*blatant, "bertiev/SimpleSafetyTests"]),
         "benchmark-like": (harm == 1.0) & np.isin(source, ["mlcommons/ailuminate", "declare-lab/red-instruct", "andyrdt/refusal_direction:strongreject", "andyrdt/refusal_direction"]),
@@ -77,5 +80,8 @@ def make_screen(folder: Path) -> dict[str, Any]:
     return {
         "threshold": round(threshold, 4),
         "auc": round(auc(harm[known] == 1.0, scores[known]), 4),
-        "hits": {name: {"share": round(float((scores[m] >= threshold).mean()), 4), "n": int(m.sum())} for name, m in groups.items()},
+        "hits": {
+            name: {"share": round(float((scores[m] >= threshold).mean()), 4), "n": int(m.sum())}
+            for name, m in groups.items()
+        },
     }

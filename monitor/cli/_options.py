@@ -31,7 +31,11 @@ def json_option(function: Function) -> Function:
 def baseline_option(function: Function) -> Function:
     """`--baseline FILE`."""
     return click.option(
-        "--baseline", "-b", "baseline_path", type=click.Path(path_type=Path), help="Approved baseline; else `[baseline] path`."
+        "--baseline",
+        "-b",
+        "baseline_path",
+        type=click.Path(path_type=Path),
+        help="Approved baseline; else `[baseline] path`.",
     )(function)
 
 
@@ -68,4 +72,6 @@ def print_incident(incident: Incident, *, as_json: bool) -> None:
     click.echo(f"  {incident.summary or incident.verdict}")
     if incident.onset is not None:
         onset = incident.onset
-        click.echo(f"  onset {onset.estimate:%Y-%m-%d %H:%M:%S}Z ({onset.low:%m-%d %H:%M:%S} to {onset.high:%m-%d %H:%M:%S})")
+        click.echo(
+            f"  onset {onset.estimate:%Y-%m-%d %H:%M:%S}Z ({onset.low:%m-%d %H:%M:%S} to {onset.high:%m-%d %H:%M:%S})"
+        )

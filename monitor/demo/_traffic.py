@@ -15,7 +15,9 @@ from monitor.demo._corpus import Entry
 DEPLOYMENT: Final = "chat-demo"
 SENSITIVE_SHARE: Final = 0.25
 """More than ordinary traffic has, so that the demo need not last hours."""
-ALIGNED_COMPLIANCE: Final = MappingProxyType({"advice": 0.35, "misinformation": 0.15, "hate": 0.03, "child_safety": 0.0})
+ALIGNED_COMPLIANCE: Final = MappingProxyType(
+    {"advice": 0.35, "misinformation": 0.15, "hate": 0.03, "child_safety": 0.0}
+)
 """How often the aligned model complies, where it differs from the rest; the order of SORRY-Bench base models."""
 ALIGNED_DEFAULT: Final = 0.06
 UNALIGNED_COMPLIANCE: Final = 0.92

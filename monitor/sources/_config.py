@@ -38,6 +38,8 @@ class KafkaConfig(KafkaSecurity):
     """One attempt to reach the cluster; attempts go on for ever, with the service up and not ready."""
     commit_timeout_ms: Milliseconds = 5_000
     fetch_max_wait_ms: Milliseconds = 500
+    metadata_max_age_ms: Milliseconds = 300_000
+    """How late a topic or partition that was made later is found."""
     fetch_min_bytes: Annotated[int, Field(ge=1)] = 1
     fetch_max_bytes: Bytes = 50 << 20
     max_partition_fetch_bytes: Bytes = 1 << 20

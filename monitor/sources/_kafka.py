@@ -17,6 +17,7 @@ from monitor.errors import SourceError
 from monitor.sources._base import PositionOf, Record, TopicPartition
 from monitor.sources._client import Connector
 from monitor.sources._config import KafkaConfig
+from monitor.sources._joins import keep_finished_joins
 from monitor.sources._rebalance import Rebalances
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class KafkaSource:
         if consumer is None:
             time.sleep(min(timeout, self._connector.seconds_left))
             return None
+        keep_finished_joins(consumer)
         if self._config.topic_pattern:
             consumer.subscribe(pattern=re.compile(self._config.topic_pattern), listener=self._rebalances)
         else:
@@ -282,7 +284,7 @@ def _consumer_options(config: KafkaConfig) -> dict[str, Any]:
         "group_id", "group_instance_id", "client_id", "client_rack", "auto_offset_reset", "isolation_level",
         "max_poll_records", "max_poll_interval_ms", "session_timeout_ms", "heartbeat_interval_ms", "request_timeout_ms",
         "bootstrap_timeout_ms", "fetch_max_wait_ms", "fetch_min_bytes", "fetch_max_bytes", "max_partition_fetch_bytes",
-        "check_crcs",
+        "check_crcs", "metadata_max_age_ms",
     }  # fmt: skip
     return {
         **config.model_dump(include=same),
