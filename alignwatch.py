@@ -17,7 +17,16 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 __version__: Final = "0.1.0"
 
@@ -48,14 +57,22 @@ class AlignwatchError(Exception):
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond the years 1 to 9999 in UTC") from None
 
 
 def _rfc3339(value: datetime) -> str:
     return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Timestamp = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(_rfc3339, return_type=str)]
+Timestamp = Annotated[
+    AwareDatetime,
+    AfterValidator(_utc),
+    PlainSerializer(_rfc3339, return_type=str),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}, mode="validation"),
+]
 """RFC 3339 with an offset, or epoch seconds; kept in UTC, written with milliseconds and `Z`."""
 Ratio = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -118,6 +135,9 @@ class Behaviour(Record):
 class Label(Record):
     """The verdict on one exchange: a value of the `labels` topic, at most 600 bytes, no text.
 
+    To keep to that size whatever a gateway's ids are, long ones are written shortened with a hash (`monitor.compact`),
+    and of the classifier's digest the first 128 bits.
+
     `request` is None when the prompt could not be read, `behaviour` and `response_harm` when the answer was not read
     (a request far from anything sensitive) or could not be; `unlabelable` then says why.
     """
@@ -152,6 +172,15 @@ class AttachedLabels(Record):
 
 class Exchange(Record):
     """One prompt/response pair in the native envelope: a Kafka value or a JSONL line."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
+                {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
+            ]
+        }
+    )
 
     id: Identifier
     timestamp: Timestamp
@@ -192,6 +221,9 @@ class StreamFinding(Record):
     observed: Finite | None = None
     interval: tuple[Finite, Finite] | None = None
     """95 % interval of `observed`."""
+    corrected: Finite | None = None
+    """Of compliance streams: share of answers that comply since the onset, with the classifier's error removed; None
+    without its error rates."""
     evidence_log10: Finite
     threshold_log10: Finite
     labels: Annotated[int, Field(ge=0)]

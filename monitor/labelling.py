@@ -7,6 +7,19 @@ from typing import Final
 
 from alignwatch import AttachedLabels, Label, Origin
 from classifiers import Labeller, Pair, PairLabels, ReadAnswer
+from monitor.compact import (
+    DEPLOYMENT_BYTES,
+    ID_BYTES,
+    MODEL_DIGEST_BYTES,
+    PERSON_BYTES,
+    REASON_BYTES,
+    short_behaviour,
+    short_classifier,
+    short_request,
+    short_weight,
+    shortened,
+    shortened_or_none,
+)
 from monitor.sampling import Selected
 from monitor.text import prompt_text
 
@@ -69,20 +82,26 @@ def _label(one: Selected, verdict: PairLabels, digest: str) -> Label:
 
 def _make(one: Selected, verdict: PairLabels | AttachedLabels, origin: Origin, classifier: str) -> Label:
     exchange = one.exchange
+    request, behaviour, harm = verdict.request, verdict.behaviour, verdict.response_harm
+    if isinstance(verdict, AttachedLabels):
+        request, behaviour = short_request(request), short_behaviour(behaviour)
+        harm = None if harm is None else round(harm, 4)
+    # Both sides were read: whatever could not be was not needed.
+    unlabelable = None if request is not None and behaviour is not None else verdict.unlabelable
     # Every part was validated where it came from; validating again would double the cost of a label.
     return Label.model_construct(
-        id=exchange.id,
+        id=shortened(exchange.id, ID_BYTES),
         timestamp=exchange.timestamp,
-        deployment=exchange.deployment,
-        model_digest=exchange.model_digest,
-        conversation=exchange.conversation,
-        user=exchange.user,
-        weight=one.weight,
+        deployment=shortened(exchange.deployment, DEPLOYMENT_BYTES),
+        model_digest=shortened_or_none(exchange.model_digest, MODEL_DIGEST_BYTES),
+        conversation=shortened_or_none(exchange.conversation, PERSON_BYTES),
+        user=shortened_or_none(exchange.user, PERSON_BYTES),
+        weight=short_weight(one.weight),
         selection=one.selection,
-        request=verdict.request,
-        behaviour=verdict.behaviour,
-        response_harm=verdict.response_harm,
-        unlabelable=verdict.unlabelable,
+        request=request,
+        behaviour=behaviour,
+        response_harm=harm,
+        unlabelable=shortened_or_none(unlabelable, REASON_BYTES),
         origin=origin,
-        classifier=classifier,
+        classifier=short_classifier(classifier),
     )

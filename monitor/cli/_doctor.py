@@ -16,6 +16,7 @@ from alignwatch import AlignwatchError
 from classifiers import Pair, load_classifier, load_screen
 from monitor.baseline import load as load_baselines
 from monitor.cli._options import config_option, emit, json_option, settings
+from monitor.compact import short_classifier
 from monitor.config import Settings
 from monitor.sources import open_source
 from monitor.state import State
@@ -84,7 +85,7 @@ def _baseline(loaded: Settings) -> str:
     waiting = [name for name, one in held.items() if not one.approved]
     if waiting:
         raise AlignwatchError(f"{path}: not approved: {', '.join(waiting)}; run `alignwatch baseline approve`")
-    digest = load_classifier(loaded.classifier.path).digest
+    digest = short_classifier(load_classifier(loaded.classifier.path).digest)
     stale = [name for name, one in held.items() if one.classifier not in {None, digest, "attached"}]
     if stale:
         raise AlignwatchError(f"{path}: fitted with another classifier: {', '.join(stale)}; fit them again")
@@ -109,6 +110,7 @@ def _source(loaded: Settings) -> str:
         return f"{loaded.source.kind}"
     # A group of its own, so that a running service keeps its partitions.
     kafka = loaded.source.kafka.model_copy(update={"group_id": f"{loaded.source.kafka.group_id}-doctor"})
+    brokers = ", ".join(kafka.bootstrap_servers)
     source = open_source(loaded.source.model_copy(update={"kafka": kafka}))
     try:
         source.start({})
@@ -116,10 +118,9 @@ def _source(loaded: Settings) -> str:
         while time.monotonic() < deadline:
             source.poll(1, 0.5)
             if source.ready() and source.assigned():
-                return f"kafka {', '.join(kafka.bootstrap_servers)}: {len(source.assigned())} partitions of {', '.join(kafka.topics)}"
-        raise AlignwatchError(
-            f"kafka {', '.join(kafka.bootstrap_servers)}: not reachable within {CONNECT_SECONDS:.0f} s"
-        )
+                topics = sorted({part.topic for part in source.assigned()})
+                return f"kafka {brokers}: {len(source.assigned())} partitions of {', '.join(topics)}"
+        raise AlignwatchError(f"kafka {brokers}: not reachable within {CONNECT_SECONDS:.0f} s")
     finally:
         source.close()
 

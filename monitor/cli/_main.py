@@ -9,6 +9,10 @@ from typing import Any, Final
 import click
 
 from alignwatch import AlignwatchError, __version__
+from monitor.logs import silent_traceback
+
+INTERNAL_ERROR: Final = 70
+"""Exit code of a fault of our own (EX_SOFTWARE of sysexits.h): 1, Python's choice, would read as a finding."""
 
 COMMANDS: Final = {
     "run": ("monitor.cli._run", "The service: read traffic, label, detect, page."),
@@ -67,17 +71,30 @@ def run(arguments: list[str] | None = None) -> int:
         result: Any = cli.main(arguments, prog_name="alignwatch", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
     except click.Abort:
         click.echo("interrupted", err=True)
         return 130
-    except AlignwatchError as error:
-        click.echo(f"error: {error}", err=True)
-        return 2
     except BrokenPipeError:
         # The reader of our output went away (`| head`); there is nobody left to tell.
         sys.stderr.close()
         return 0
+    except Exception as error:  # noqa: BLE001 - told below, by kind
+        return _tell(error)
     return result if isinstance(result, int) else 0
+
+
+def _tell(error: Exception) -> int:
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    if isinstance(error, AlignwatchError):
+        click.echo(f"error: {error}", err=True)
+        return 2
+    if isinstance(error, OSError):
+        # Most of all an output that can't be written: what is read has errors of its own.
+        click.echo(f"error: {error.filename or 'output'}: {error.strerror or type(error).__name__}", err=True)
+        return 2
+    # Where it happened, without the message, which may quote traffic.
+    click.echo(silent_traceback(type(error), error.__traceback__), err=True)
+    click.echo("internal error: this is a fault of alignwatch, not of its input", err=True)
+    return INTERNAL_ERROR

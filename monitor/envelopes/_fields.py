@@ -91,8 +91,6 @@ def make(fields: Mapping[str, Any]) -> Exchange:
     """
     try:
         return Exchange.model_validate(fields)
-    except OverflowError:
-        raise DecodeError("wrong-type", "timestamp: beyond the years 1 to 9999 in UTC") from None
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         absent = [_place(one) for one in faults if one["type"] == "missing" or _is_null(fields, one["loc"])]
