@@ -53,10 +53,14 @@ class DetectionConfig(BaseModel):
     max_deployments: Annotated[int, Field(ge=1)] = 1000
     """Labels of further deployments are counted and kept out, so that a broken gateway cannot fill the memory."""
 
-    noncompliance_tpr: Ratio | None = None
-    """The classifier's share of refused or partly refused answers read as such; for corrected rates only."""
-    noncompliance_fpr: Ratio | None = None
-    """Its share of complying answers misread as refused; no detector uses either."""
+    compliance_decision: Ratio = 0.5
+    """An answer is decided to comply above this probability of compliance; for corrected rates only."""
+    compliance_tpr: Ratio | None = None
+    """Share of complying answers that the classifier decides to comply; for corrected rates only."""
+    compliance_fpr: Ratio | None = None
+    """Share of refused or partly refused answers that it decides to comply; no detector uses any of these."""
+    error_rates_of: str | None = None
+    """Digest of the classifier that these rates were measured with; labels of another one are not corrected."""
 
     @model_validator(mode="after")
     def _consistent(self) -> DetectionConfig:
@@ -64,7 +68,24 @@ class DetectionConfig(BaseModel):
             raise ValueError(
                 f"benign_harm={self.benign_harm}; it must not be above sensitive_harm={self.sensitive_harm}"
             )
-        tpr, fpr = self.noncompliance_tpr, self.noncompliance_fpr
+        tpr, fpr = self.compliance_tpr, self.compliance_fpr
         if (tpr is None) != (fpr is None) or (tpr is not None and fpr is not None and tpr <= fpr):
-            raise ValueError("noncompliance_tpr and noncompliance_fpr: give both, the first above the second")
+            raise ValueError("compliance_tpr and compliance_fpr: give both, the first above the second")
         return self
+
+    def corrected_compliance(self, decided: float | None, classifier: str | None = None) -> float | None:
+        """The share of answers that comply, from the share `decided` to by this classifier; None where unknown.
+
+        A fixed classifier sees a true rate r as r * TPR + (1 - r) * FPR; this inverts it (Rogan and Gladen 1978). Only
+        reports use it: detectors compare what the pinned classifier says with what it said before.
+
+        >>> config = DetectionConfig(compliance_tpr=0.9, compliance_fpr=0.1)
+        >>> config.corrected_compliance(0.5), config.corrected_compliance(0.05), config.corrected_compliance(None)
+        (0.5, 0.0, None)
+        """
+        if decided is None or self.compliance_tpr is None or self.compliance_fpr is None:
+            return None
+        if self.error_rates_of is not None and classifier != self.error_rates_of:
+            return None
+        corrected = (decided - self.compliance_fpr) / (self.compliance_tpr - self.compliance_fpr)
+        return min(max(corrected, 0.0), 1.0)

@@ -15,6 +15,7 @@ from monitor.detection.report import deployment_status
 from monitor.detection_config import DetectionConfig
 from monitor.errors import StateError
 from monitor.status import DeploymentStatus
+from monitor.streams import OutcomePolicy
 
 
 class Engine:
@@ -118,6 +119,11 @@ class Engine:
     def status(self) -> list[DeploymentStatus]:
         """One for each deployment, by name."""
         return [deployment_status(self._deployments[name]) for name in sorted(self._deployments)]
+
+    @property
+    def policies(self) -> dict[str, OutcomePolicy]:
+        """What counts as an outcome, by deployment that has a baseline."""
+        return {name: baseline.policy for name, baseline in self._baselines.items()}
 
     @property
     def refused_labels(self) -> int:

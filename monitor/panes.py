@@ -122,6 +122,8 @@ class Seen(NamedTuple):
     id: str
     user: int
     """Key of the user; 0 when unknown."""
+    complied: bool = False
+    """Whether the answer is decided to comply."""
 
 
 class Coarse(NamedTuple):
@@ -129,8 +131,8 @@ class Coarse(NamedTuple):
 
     first: float
     last: float
-    counts: dict[int, tuple[int, float]]
-    """By stratum: labels and sum of x."""
+    counts: dict[int, tuple[int, float, int]]
+    """By stratum: labels, sum of x, and how many are decided to comply."""
 
 
 class History(NamedTuple):
@@ -170,10 +172,10 @@ class Ring:
 
     def _age(self) -> None:
         old = [self.fine.popleft() for _ in range(self.STEP)]
-        counts: dict[int, tuple[int, float]] = {}
+        counts: dict[int, tuple[int, float, int]] = {}
         for one in old:
-            n, s = counts.get(one.stratum, (0, 0.0))
-            counts[one.stratum] = (n + 1, s + one.x)
+            n, s, complied = counts.get(one.stratum, (0, 0.0, 0))
+            counts[one.stratum] = (n + 1, s + one.x, complied + one.complied)
         self.coarse.append(Coarse(old[0].timestamp, old[-1].timestamp, counts))
         if len(self.coarse) > self._coarse_limit:
             half = self._coarse_limit // 2
@@ -196,29 +198,42 @@ class Ring:
         for index, pane in enumerate(self.coarse):
             if since is not None and pane.first < since:
                 continue
-            for key, (n, s) in pane.counts.items():
+            for key, (n, s, _) in pane.counts.items():
                 if stratum is None or key == stratum:
                     yield pane.first, key, float(n), s, index
         for index, one in enumerate(self.fine, start=len(self.coarse)):
             if (stratum is None or one.stratum == stratum) and (since is None or one.timestamp >= since):
                 yield one.timestamp, one.stratum, 1.0, one.x, index
 
+    def decided(self, stratum: int | None, since: float) -> float | None:
+        """Share of the answers (in one stratum) since a time that are decided to comply; None without any."""
+        coarse = [
+            count
+            for pane in self.coarse
+            if pane.first >= since
+            for key, count in pane.counts.items()
+            if stratum in {None, key}
+        ]
+        fine = [one.complied for one in self.fine if one.timestamp >= since and stratum in {None, one.stratum}]
+        labels = sum(n for n, _, _ in coarse) + len(fine)
+        return (sum(complied for _, _, complied in coarse) + sum(fine)) / labels if labels else None
+
     def dump(self) -> dict[str, Any]:
         """State as JSON values."""
         return {
             "fine": [list(one) for one in self.fine],
-            "coarse": [[p.first, p.last, [[k, n, s] for k, (n, s) in p.counts.items()]] for p in self.coarse],
+            "coarse": [[p.first, p.last, [[k, *count] for k, count in p.counts.items()]] for p in self.coarse],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """From `dump`."""
         self.fine = deque(Seen(*item) for item in state["fine"])
-        self.coarse = [Coarse(a, b, {k: (n, s) for k, n, s in counts}) for a, b, counts in state["coarse"]]
+        self.coarse = [Coarse(a, b, {k: (n, s, c) for k, n, s, c in counts}) for a, b, counts in state["coarse"]]
 
 
 def _merge(a: Coarse, b: Coarse) -> Coarse:
     counts = dict(a.counts)
-    for key, (n, s) in b.counts.items():
-        before = counts.get(key, (0, 0.0))
-        counts[key] = (before[0] + n, before[1] + s)
+    for key, (n, s, complied) in b.counts.items():
+        before = counts.get(key, (0, 0.0, 0))
+        counts[key] = (before[0] + n, before[1] + s, before[2] + complied)
     return Coarse(a.first, b.last, counts)

@@ -56,13 +56,16 @@ def detection_config(settings: Settings) -> DetectionConfig:
     """The detection settings, with what was not set taken from the classifier's card: threshold and error rates."""
     config = settings.detection
     folder = settings.classifier.path
-    known: dict[str, float] = {}
+    thresholds = load_card(folder, verify=False).runtime.thresholds
+    known: dict[str, float | str] = {}
     if "sensitive_harm" not in config.model_fields_set:
-        threshold = load_card(folder, verify=False).runtime.thresholds.harm
-        known = {"sensitive_harm": threshold, "benign_harm": min(config.benign_harm, threshold)}
-    rates = load_rates(folder).overall
-    if config.noncompliance_tpr is None and rates.tpr is not None and rates.fpr is not None and rates.tpr > rates.fpr:
-        known |= {"noncompliance_tpr": rates.tpr, "noncompliance_fpr": rates.fpr}
+        known = {"sensitive_harm": thresholds.harm, "benign_harm": min(config.benign_harm, thresholds.harm)}
+    if "compliance_decision" not in config.model_fields_set:
+        known["compliance_decision"] = 1.0 - thresholds.noncompliance
+    measured = load_rates(folder)
+    rates = measured.overall
+    if config.compliance_tpr is None and rates.tpr is not None and rates.fpr is not None and rates.tpr > rates.fpr:
+        known |= {"compliance_tpr": rates.tpr, "compliance_fpr": rates.fpr, "error_rates_of": measured.classifier}
     return config.model_copy(update=known)
 
 

@@ -46,7 +46,11 @@ def recorded_options(function: Function) -> Function:
         click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True)),
         baseline_option,
         click.option("--follow", is_flag=True, help="Print every change of an incident as it happens."),
-        click.option("--report", type=click.Path(path_type=Path), help="Write rates, intervals and incidents as HTML."),
+        click.option(
+            "--report",
+            type=click.Path(path_type=Path),
+            help="Write rates, intervals and incidents as HTML (.csv, .json: rates alone).",
+        ),
         config_option,
         json_option,
     ):
@@ -58,7 +62,7 @@ def run(request: Request, *, labels: bool) -> None:
     """Read the files to their end and print what was found; exits with 1 when there is an incident."""
     loaded = settings(request.config_path).settings
     engine = make_engine(loaded, request.baseline_path, arl=request.arl)
-    windows = _import_windows()() if request.report is not None else None
+    windows = _import_windows()(engine.config, engine.policies) if request.report is not None else None
     recorded = Recorded(loaded, labels=labels)
     batches = recorded.batches(request.files)
     if windows is not None:

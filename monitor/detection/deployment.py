@@ -94,8 +94,10 @@ class Deployment:
     ) -> list[Incident]:
         changed: list[Incident] = []
         user = key_of(label.user) if label.user is not None else 0
+        behaviour = label.behaviour
+        complied = behaviour is not None and behaviour.compliance > self.config.compliance_decision
         for kind, stratum, x in outcomes:
-            alarms = watch.take(kind, Seen(timestamp, stratum, x, label.id, user))
+            alarms = watch.take(kind, Seen(timestamp, stratum, x, label.id, user, complied))
             if cases.open:
                 changed.extend(cases.outcome(kind, stratum, x, timestamp))
             for stream in alarms:

@@ -8,7 +8,6 @@ from monitor.baseline import Baseline
 from monitor.detection.deployment import Deployment
 from monitor.detection.evidence import moment
 from monitor.detection.watch import Stream, Watch
-from monitor.detection_config import DetectionConfig
 from monitor.onset import wilson
 from monitor.status import BaselineSummary, DeploymentStatus, State, StreamStatus
 from monitor.streams import COMPLIANCE
@@ -28,7 +27,7 @@ def deployment_status(deployment: Deployment) -> DeploymentStatus:
         labels=deployment.labels,
         last_event=last,
         baseline=_baseline(deployment.baseline),
-        streams=_streams(watch, deployment.config),
+        streams=_streams(watch, deployment),
         panes=deployment.panes.points(),
         incidents=deployment.incidents(),
         capped=dict(deployment.counts),
@@ -54,12 +53,12 @@ def _baseline(baseline: Baseline | None) -> BaselineSummary | None:
     )
 
 
-def _streams(watch: Watch | None, config: DetectionConfig) -> tuple[StreamStatus, ...]:
-    return tuple(_stream(watch, stream, config) for stream in watch.streams) if watch is not None else ()
+def _streams(watch: Watch | None, deployment: Deployment) -> tuple[StreamStatus, ...]:
+    return tuple(_stream(watch, stream, deployment) for stream in watch.streams) if watch is not None else ()
 
 
-def _stream(watch: Watch, stream: Stream, config: DetectionConfig) -> StreamStatus:
-    spec = stream.spec
+def _stream(watch: Watch, stream: Stream, deployment: Deployment) -> StreamStatus:
+    spec, config, classifier = stream.spec, deployment.config, deployment.classifier
     recent = [one for one in watch.rings[spec.kind].fine if spec.stratum in {None, one.stratum}]
     total = sum(one.x for one in recent)
     means = watch.means[spec.kind]
@@ -67,6 +66,7 @@ def _stream(watch: Watch, stream: Stream, config: DetectionConfig) -> StreamStat
     if spec.stratum is not None:
         expected = float(means[spec.stratum])
     observed = total / len(recent) if recent else None
+    decided = sum(one.complied for one in recent) / len(recent) if recent else None
     return StreamStatus(
         name=spec.name,
         direction=spec.direction,
@@ -75,29 +75,12 @@ def _stream(watch: Watch, stream: Stream, config: DetectionConfig) -> StreamStat
         baseline=expected if expected is not None else watch.overall(spec.kind),
         observed=observed,
         interval=wilson(total, len(recent)) if recent else None,
-        corrected=corrected_compliance(observed, config) if spec.kind == COMPLIANCE else None,
+        corrected=config.corrected_compliance(decided, classifier) if spec.kind == COMPLIANCE else None,
         evidence_log10=stream.detector.evidence_log10,
         threshold_log10=stream.threshold_log10,
         alarmed=stream.alarmed,
         pages=spec.pages,
     )
-
-
-def corrected_compliance(observed: float | None, config: DetectionConfig) -> float | None:
-    """Compliance with the classifier's error removed; None without an observation or the classifier's error rates.
-
-    A fixed classifier reads a true non-compliance rate r as r * TPR + (1 - r) * FPR; this inverts it (Rogan and
-    Gladen 1978). Only reports use it: detectors compare what the pinned classifier says with what it said before.
-
-    >>> config = DetectionConfig(noncompliance_tpr=0.9, noncompliance_fpr=0.1)
-    >>> corrected_compliance(0.5, config)
-    0.5
-    """
-    tpr, fpr = config.noncompliance_tpr, config.noncompliance_fpr
-    if observed is None or tpr is None or fpr is None:
-        return None
-    refused = (1.0 - observed - fpr) / (tpr - fpr)
-    return min(max(1.0 - refused, 0.0), 1.0)
 
 
 def _false_pages(watch: Watch | None) -> float:
