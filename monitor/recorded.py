@@ -11,6 +11,7 @@ from alignwatch import Incident, Label
 from classifiers import Classifier, load_card, load_classifier, load_rates, load_screen
 from monitor.baseline import load as load_baselines
 from monitor.clock import Clock, ManualClock
+from monitor.compact import short_classifier
 from monitor.config import Settings
 from monitor.dead_letters import DeadLetters, MemoryDeadLetters
 from monitor.dedup import SeenIds
@@ -65,7 +66,11 @@ def detection_config(settings: Settings) -> DetectionConfig:
     measured = load_rates(folder)
     rates = measured.overall
     if config.compliance_tpr is None and rates.tpr is not None and rates.fpr is not None and rates.tpr > rates.fpr:
-        known |= {"compliance_tpr": rates.tpr, "compliance_fpr": rates.fpr, "error_rates_of": measured.classifier}
+        known |= {
+            "compliance_tpr": rates.tpr,
+            "compliance_fpr": rates.fpr,
+            "error_rates_of": short_classifier(measured.classifier),
+        }
     return config.model_copy(update=known)
 
 
