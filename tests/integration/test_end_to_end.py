@@ -224,7 +224,8 @@ def test_an_unalignment_pages_once_although_the_sidecar_is_killed(
     assert paged.onset.low <= changed <= paged.onset.high
     assert paged.detected_at >= changed
     details = event["payload"]["custom_details"]
-    assert details["incident"]["id"] == paged.id
+    assert details["id"] == paged.id
+    assert details["onset"] == paged.model_dump(mode="json")["onset"]
     assert "prompt" not in json.dumps(event)
 
 
