@@ -48,6 +48,9 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 Status = Literal["open", "recovered", "resolved"]
 Origin = Literal["model", "provider", "attached", "canary"]
 """Who wrote the answer that was labelled; `provider` (a filter or guardrail) is a series of its own."""
+Finish = Literal["natural", "length", "tool", "provider_block", "model_refusal", "error", "unknown"]
+"""Why an answer ended, whatever its gateway calls it: `length` is a truncated answer, `model_refusal` the structured
+refusal field that a model fills itself, `provider_block` a filter, guardrail or streaming classifier in front of it."""
 Selection = Literal["uniform", "screen"]
 """Why an exchange was labelled: at the rate that ignores content, or because the screen found its prompt suspect."""
 
@@ -94,6 +97,8 @@ class Message(Record):
 
     role: Annotated[str, Field(min_length=1, max_length=64)]
     content: str = ""
+    omitted: tuple[str, ...] = ()
+    """Kinds of the parts that were there and are not read (`image`, `audio`, `file`, `tool_call`)."""
 
 
 class RequestLabel(Record):
@@ -159,13 +164,31 @@ class Label(Record):
     classifier: Annotated[str, Field(max_length=80)] | None = None
 
 
+class Upstream(Record):
+    """What a provider's moderation or content filter said, in our categories: beside our label, never in its place."""
+
+    source: Annotated[str, Field(max_length=64)]
+    """Which filter: `azure`, `openai-moderation`, `anthropic`, `kong`, ..."""
+    request: tuple[Category, ...] = ()
+    """Categories it found in the prompt; `none` where it found something that no category of ours names."""
+    response: tuple[Category, ...] = ()
+    """The same for the answer."""
+    blocked: bool = False
+    """Whether it stopped the request or the answer."""
+
+
 class AttachedLabels(Record):
-    """Verdicts that came with an exchange (a provider's content filter, an image-safety model); they replace ours."""
+    """Verdicts that came with an exchange.
+
+    `request`, `behaviour` and `unlabelable` replace ours (an image-safety model judged what we cannot read); `upstream`
+    stands beside ours.
+    """
 
     request: RequestLabel | None = None
     behaviour: Behaviour | None = None
     response_harm: Ratio | None = None
     unlabelable: Annotated[str, Field(max_length=64)] | None = None
+    upstream: Upstream | None = None
     origin: Origin = "attached"
     classifier: Annotated[str, Field(max_length=80)] | None = None
 
@@ -194,6 +217,11 @@ class Exchange(Record):
     prompt: str | None = None
     response: str
     finish_reason: str | None = None
+    """As the gateway wrote it."""
+    finish: Finish | None = None
+    """What it means."""
+    context_complete: bool = True
+    """False where earlier turns are kept by the provider and were not sent along."""
     labels: AttachedLabels | None = None
 
     @model_validator(mode="after")

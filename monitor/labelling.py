@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from alignwatch import AttachedLabels, Label, Origin
+from alignwatch import AttachedLabels, Behaviour, Label, Origin
 from classifiers import Labeller, Pair, PairLabels, ReadAnswer
 from monitor.compact import (
     DEPLOYMENT_BYTES,
@@ -23,8 +23,9 @@ from monitor.compact import (
 from monitor.sampling import Selected
 from monitor.text import prompt_text
 
-BLOCKED_REASONS: Final = frozenset({"content_filter", "content_filtered", "guardrail_intervened", "provider_block"})
-"""Finish reasons that say a provider's filter, not the model, ended the answer."""
+WORDLESS: Final = frozenset({"tool", "provider_block"})
+"""Ends that may leave no text: nothing is wrong with the data, there is just no answer to read."""
+_REFUSED: Final = Behaviour(refusal=1.0, partial=0.0, compliance=0.0)
 
 
 class LabellingStage:
@@ -62,6 +63,8 @@ class LabellingStage:
 def _pair(one: Selected) -> Pair:
     prompt, context = prompt_text(one.exchange)
     read: ReadAnswer = "always" if one.selection == "uniform" else "if-sensitive"
+    if one.exchange.finish in WORDLESS and not one.exchange.response.strip():
+        read = "never"
     return Pair(prompt=prompt, response=one.exchange.response, context=context, read_answer=read)
 
 
@@ -76,8 +79,20 @@ def _label(one: Selected, verdict: PairLabels, digest: str) -> Label:
     given = one.exchange.labels
     if given is not None and given.origin != "attached":
         return _make(one, verdict, given.origin, digest)
-    blocked = one.exchange.finish_reason in BLOCKED_REASONS
+    if one.exchange.finish == "model_refusal":
+        verdict = _refused(verdict)
+    blocked = one.exchange.finish == "provider_block"
     return _make(one, verdict, "provider" if blocked else "model", digest)
+
+
+def _refused(verdict: PairLabels) -> PairLabels:
+    """A structured refusal is one whatever its text says, if there is any.
+
+    Where no answer was to be read none is given either, or the answer would decide which requests count.
+    """
+    if verdict.behaviour is None and verdict.unlabelable is None:
+        return verdict
+    return PairLabels(verdict.request, _REFUSED, 0.0, verdict.unlabelable)
 
 
 def _make(one: Selected, verdict: PairLabels | AttachedLabels, origin: Origin, classifier: str) -> Label:

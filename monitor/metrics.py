@@ -30,6 +30,7 @@ from monitor.status_metrics import OTHER, BoundedNames, StatusCollector
 MAX_DEPLOYMENTS: Final = 50
 MAX_REASONS: Final = 24
 MAX_SINKS: Final = 24
+MAX_RAW_FINISHES: Final = 24
 _INCIDENTS_REMEMBERED: Final = 4096
 _BATCH_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -59,10 +60,12 @@ class Metrics:
         self._reasons = BoundedNames((), MAX_REASONS)
         self._unlabelable_reasons = BoundedNames((), MAX_REASONS)
         self._sinks = BoundedNames((), MAX_SINKS)
+        self._raw_finishes = BoundedNames((), MAX_RAW_FINISHES)
         self._tally: Tally[tuple[str, str]] = Tally()
         self._lock = threading.Lock()
         self._counted_incidents: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._make_pipeline_counters()
+        self._make_gateway_counters()
         self._make_label_counters()
         self._make_alert_counters()
         self._status = StatusCollector(self._deployments)
@@ -89,6 +92,27 @@ class Metrics:
         )
         self._batch_size = Histogram(
             "alignwatch_label_batch_size", "Exchanges in one batch.", buckets=_BATCH_SIZES, registry=self.registry
+        )
+
+    def _make_gateway_counters(self) -> None:
+        self._finished = self._counter(
+            "exchanges_finished",
+            "Exchanges by why their answer ended, whether labelled or not.",
+            "deployment",
+            "finish",
+        )
+        self._unknown_finish = self._counter(
+            "finish_reasons_unknown", "Answers whose finish reason nobody here has heard of, by raw value.", "reason"
+        )
+        self._skipped = self._counter(
+            "records_skipped", "Parts of records that are no exchange and need not be one, by reason.", "reason"
+        )
+        self._upstream = self._counter(
+            "upstream_verdicts", "Categories of prompts as a provider's filter and as the classifier sees them.",
+            "deployment", "category", "agreement",
+        )  # fmt: skip
+        self._door = self._counter(
+            "ingest_requests", "Requests to the HTTP door, by route and answer.", "route", "code"
         )
 
     def _make_label_counters(self) -> None:
@@ -135,6 +159,24 @@ class Metrics:
         """`n` records went to the dead letters for `reason` (of DecodeError)."""
         reason = self._reasons(reason)
         self._count("dead_letters", self._dead_letters.labels(reason), n, reason)
+
+    def finished(self, deployment: str, finish: str, raw: str | None) -> None:
+        """An exchange's answer ended so; `raw` is the gateway's word where it is `unknown`."""
+        self._finished.labels(self._deployments(deployment), finish).inc()
+        if raw is not None:
+            self._unknown_finish.labels(self._raw_finishes(raw)).inc()
+
+    def skipped(self, reason: str, n: int = 1) -> None:
+        """`n` parts of a record are no exchange: a span of another kind, a call without its text."""
+        self._skipped.labels(reason).inc(n)
+
+    def upstream(self, deployment: str, category: str, agreement: str) -> None:
+        """A provider's filter or we, or both, found `category` in a prompt: `both`, `upstream-only`, `ours-only`."""
+        self._upstream.labels(self._deployments(deployment), category, agreement).inc()
+
+    def ingested(self, route: str, code: int) -> None:
+        """The HTTP door answered a request."""
+        self._door.labels(route, str(code)).inc()
 
     def unsampled(self, n: int = 1) -> None:
         """`n` exchanges were not chosen for labelling."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from monitor.envelopes._base import FORMAT_INNOCENT, REASONS, Context, Decoder, DecodeReason, PartlyDecodedError
 from monitor.envelopes._explain import Explanation, explain
+from monitor.envelopes._finish import countable, normalise
 from monitor.envelopes._native import NativeDecoder
 from monitor.envelopes._openai import OpenAIChatDecoder
 from monitor.envelopes._parse import DecodeLimits
@@ -26,6 +27,8 @@ __all__ = [
     "NativeDecoder",
     "OpenAIChatDecoder",
     "PartlyDecodedError",
+    "countable",
     "decode",
     "explain",
+    "normalise",
 ]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from alignwatch import Exchange
 from monitor.envelopes._base import DEPLOYMENT_HEADERS, DIGEST_HEADERS, Context
+from monitor.envelopes._finish import normalise
 from monitor.errors import DecodeError
 
 
@@ -89,6 +90,10 @@ def make(fields: Mapping[str, Any]) -> Exchange:
     Raises:
         DecodeError: `missing-field` or `wrong-type`, naming every field at fault.
     """
+    if fields.get("finish") is None and isinstance(fields.get("finish_reason"), str):
+        provider = fields.get("model")
+        meaning = normalise(fields["finish_reason"], provider if isinstance(provider, str) else None)
+        fields = {**fields, "finish": meaning}
     try:
         return Exchange.model_validate(fields)
     except ValidationError as error:
