@@ -15,8 +15,8 @@ LABEL_BYTES: Final = 600
 """What a label may be at most, as JSON; the limits below are chosen so that the largest label stays within it."""
 ID_BYTES: Final = 40
 """A UUID, a ULID and an OpenAI completion's id are written whole."""
-DEPLOYMENT_BYTES: Final = 56
-PERSON_BYTES: Final = 18
+DEPLOYMENT_BYTES: Final = 40
+PERSON_BYTES: Final = 16
 """Of `conversation` and `user`, which only have to be told apart."""
 MODEL_DIGEST_BYTES: Final = 71
 """`sha256:` and 64 digits."""
@@ -24,7 +24,8 @@ CLASSIFIER_BYTES: Final = 39
 """`sha256:` and 128 bits, which no two artefacts share by chance."""
 REASON_BYTES: Final = 24
 _MARK: Final = "~"
-_HASH_DIGITS: Final = 16
+_HASH_DIGITS: Final = 12
+"""48 bits, beside the beginning of the name: enough among the names that are remembered at a time."""
 _WORST_ESCAPE: Final = 6
 
 
@@ -32,7 +33,7 @@ def shortened(text: str, limit: int) -> str:
     """`text`, or its beginning and a hash where it takes more than `limit` bytes as JSON.
 
     >>> shortened("r-1", 40), shortened("x" * 60, 40)
-    ('r-1', 'xxxxxxxxxxxxxxxxxxxxxxx~99242ed9b0761a3f')
+    ('r-1', 'xxxxxxxxxxxxxxxxxxxxxxxxxxx~ff27301053c7')
     """
     if len(text) * _WORST_ESCAPE <= limit or _written(text) <= limit:
         return text

@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("alignwatch", deadline=None)
+settings.load_profile("alignwatch")
 
 
 @pytest.fixture(scope="session")
