@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
+from _parallel import spread
 from _rigs import BASELINE_LABELS, DETECTION, SETTING, Detection, Outcome, baseline_of, detect, live, run
 from _run_length import OptimalCusum
 from _tables import Estimate, Table, number
@@ -18,22 +18,12 @@ from monitor.detection.budget import allowances
 from monitor.detection_config import DetectionConfig
 from monitor.simulation import Change, Onset, PaperRow, SimulationConfig, Users, attack_rows, paper_rows
 
-T = TypeVar("T")
-R = TypeVar("R")
 UNCAPPED = DETECTION.model_copy(
     update={"conversation_window_seconds": 1e-6, "user_cap": 1_000_000_000, "user_window_seconds": 1e-6}
 )
 ONSET_ODDS_RATIO = 4.0
 ONSET_TOLERANCE = 0.25
 RISE = 5.0
-
-
-def spread(function: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
-    """Map, in processes when there are several."""
-    if jobs == 1:
-        return [function(item) for item in items]
-    with ProcessPoolExecutor(jobs) as pool:
-        return list(pool.map(function, items))
 
 
 def scenarios(count: int) -> dict[str, tuple[SimulationConfig, DetectionConfig]]:
@@ -118,7 +108,7 @@ def _base_rows(count: int, jobs: int, *, quick: bool) -> Table:
 
 def hash_of(name: str) -> int:
     """A seed that depends on the name alone."""
-    return int.from_bytes(name.encode()[-4:], "big")
+    return zlib.crc32(name.encode())
 
 
 def _attack(runs: int, row: PaperRow) -> tuple[PaperRow, list[Detection], float]:

@@ -42,7 +42,7 @@ class Estimate:
     def over(self, other: Estimate) -> Estimate:
         """The ratio, errors propagated as independent."""
         ratio = self.mean / other.mean
-        return Estimate(ratio, abs(ratio) * math.hypot(self.error / self.mean, other.error / other.mean))
+        return Estimate(ratio, math.hypot(self.error, ratio * other.error) / abs(other.mean))
 
     def inverse(self) -> Estimate:
         return Estimate(1.0, 0.0).over(self)
