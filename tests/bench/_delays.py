@@ -18,6 +18,7 @@ from _peers import (
     river_delay,
     rule_arl,
     rule_delay,
+    window_run_lengths,
 )
 from _run_length import OptimalCusum, Strata, counted_arl, false_alarm_rate
 from _tables import Estimate, Table, number
@@ -44,9 +45,9 @@ class Effort:
     @classmethod
     def of(cls, *, quick: bool) -> Effort:
         return (
-            cls(400, 160, 4_000, 8_000_000, 2, 50_000)
+            cls(200, 160, 2_000, 4_000_000, 2, 20_000)
             if quick
-            else cls(20_000, 3_200, 30_000, 60_000_000, 60, 2_000_000)
+            else cls(8_000, 1_600, 20_000, 60_000_000, 40, 1_000_000)
         )
 
 
@@ -100,13 +101,18 @@ def equal_run_length(*, quick: bool, rng: np.random.Generator) -> Iterator[Table
             f"the best of {WINDOW_SIZES} labels for that very change, threshold calibrated to at least the ARL.",
         ],
     )  # fmt: skip
-    overshoot = {}
+    overshoot, windows = {}, {}
     for case in CASES:
+        kind = (case[0], way(case))
+        if kind not in windows:
+            windows[kind] = window_run_lengths(
+                case[0], WINDOW_SIZES, rng, upward=kind[1] == "up", labels=effort.window_labels
+            )
         for arl in ARLS:
-            key = (case[0], way(case), arl)
-            if key not in overshoot:
-                overshoot[key] = _overshoot(case, arl, effort, rng)
-            table.rows.append(_equal_row(case, arl, overshoot[key], effort, rng))
+            if (*kind, arl) not in overshoot:
+                overshoot[*kind, arl] = _overshoot(case, arl, effort, rng)
+            window = best_window(case, arl, windows[kind], min(effort.runs, 400), rng)
+            table.rows.append(_equal_row(case, arl, overshoot[*kind, arl], window, effort, rng))
     yield table
     yield _check(effort, rng)
 
@@ -127,13 +133,18 @@ def _overshoot(case: tuple[float, float], arl: float, effort: Effort, rng: np.ra
 
 
 def _equal_row(
-    case: tuple[float, float], arl: float, overshoot: Estimate, effort: Effort, rng: np.random.Generator
+    case: tuple[float, float],
+    arl: float,
+    overshoot: Estimate,
+    best: tuple[Estimate, int],
+    effort: Effort,
+    rng: np.random.Generator,
 ) -> list[str]:
     worst, stationary = OptimalCusum(*case).delay(arl)
     burn_in = min(effort.burn_in, 5_000)
     nominal, _ = detector_delay(case, arl, rng, runs=effort.runs, burn_in=0)
     equal, settled = detector_delay(case, max(arl / overshoot.mean, 1.0), rng, runs=effort.runs, burn_in=burn_in)
-    window, size = best_window(case, arl, effort, rng)
+    window, size = best
     return [
         name(case), f"{arl:.0e}".replace("e+0", "e"), f"{worst:.1f}", str(nominal), str(nominal.over(Estimate(worst))),
         str(overshoot), str(equal), str(equal.over(Estimate(worst))), str(settled.over(Estimate(stationary))),
@@ -142,21 +153,14 @@ def _equal_row(
 
 
 def best_window(
-    case: tuple[float, float], arl: float, effort: Effort, rng: np.random.Generator
+    case: tuple[float, float], arl: float, run_lengths: dict[int, dict[int, float]], runs: int, rng: np.random.Generator
 ) -> tuple[Estimate, int]:
     """The calibrated window that sees this change soonest; no operator knows beforehand which one that is."""
     found = []
-    for size in WINDOW_SIZES:
-        rule, realised = calibrated_window(
-            case[0],
-            arl,
-            rng,
-            upward=way(case) == "up",
-            size=size,
-            labels=effort.window_labels if arl > 1e5 else 4_000_000,
-        )
-        if math.isfinite(realised) or realised == math.inf:
-            delay, missed = rule_delay(rule, case, rng, min(effort.runs, 400))
+    for size, lengths in run_lengths.items():
+        rule = calibrated_window(size, lengths, arl, upward=way(case) == "up")
+        if rule is not None:
+            delay, missed = rule_delay(rule, case, rng, runs)
             if missed < 0.01 and not math.isnan(delay.mean):
                 found.append((delay.mean, delay, size))
     if not found:

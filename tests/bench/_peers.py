@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from _tables import Estimate
 from river import drift
 
 Array = np.ndarray
+BLOCK = 4_000_000
 CAP = 20_000
 """Labels after the change until a run counts as missed."""
 
@@ -89,7 +91,7 @@ def psi(rate: float, size: int = 500, limit: float = 0.2) -> Rule:
 
 def rule_arl(rule: Rule, rate: float, rng: np.random.Generator, labels: int) -> tuple[float, int]:
     """Run length by counting alarms (bursts within a window count once) in `labels` labels; and how many there were."""
-    alarms, last, done, block = 0, -rule.longest, 0, 4_000_000
+    alarms, last, done, block = 0, -rule.longest, 0, BLOCK
     while done < labels:
         fired = np.flatnonzero(rule.fires(_flips(rng, rate, block))) + done
         if fired.size:
@@ -121,23 +123,38 @@ def rule_delay(rule: Rule, rates: tuple[float, float], rng: np.random.Generator,
     return Estimate.of(found), float((found >= CAP).mean())
 
 
-def calibrated_window(
-    rate: float, arl: float, rng: np.random.Generator, *, upward: bool, size: int, labels: int
-) -> tuple[Rule, float]:
-    """The one-sided window of `size` whose threshold is the lowest with at least that run length, and what it is."""
-    sign = 1 if upward else -1
-    spread = math.sqrt(size * rate * (1 - rate))
-    count = math.ceil(size * rate + 3 * spread) if upward else math.floor(size * rate - 3 * spread)
-    while True:
-        window = Window(size, high=count) if upward else Window(size, low=count)
-        rule = Rule(f"window of {size}", ((window,),))
-        if count < 0 or count > size:
-            return rule, math.inf
-        if rule_arl(rule, rate, rng, min(labels, 4_000_000))[0] >= arl / 4:
-            realised, _ = rule_arl(rule, rate, rng, labels)
-            if realised >= arl:
-                return rule, realised
-        count += sign
+def window_run_lengths(
+    rate: float, sizes: tuple[int, ...], rng: np.random.Generator, *, upward: bool, labels: int
+) -> dict[int, dict[int, float]]:
+    """Run length of the one-sided window of each size at each threshold that matters, from one long sample.
+
+    Thresholds run from 2.5 standard deviations to the first that is never reached, whose run length is infinite.
+    """
+    sign, alarms = (1 if upward else -1), {size: Counter[int]() for size in sizes}
+    starts = {size: round(size * rate + sign * 2.5 * math.sqrt(size * rate * (1 - rate))) for size in sizes}
+    blocks = max(labels // BLOCK, 1)
+    for _ in range(blocks):
+        totals = np.concatenate([[0], np.cumsum(_flips(rng, rate, BLOCK), dtype=np.int32)])
+        for size in sizes:
+            inside, count = totals[size:] - totals[:-size], starts[size]
+            while (fired := np.flatnonzero(inside >= count if upward else inside <= count)).size:
+                alarms[size][count] += 1 + int((np.diff(fired) > size).sum())
+                count += sign
+    found = {}
+    for size in sizes:
+        lengths = {count: blocks * BLOCK / number for count, number in alarms[size].items()}
+        found[size] = lengths | {max(lengths, default=starts[size], key=lambda c: c * sign) + sign: math.inf}
+    return found
+
+
+def calibrated_window(size: int, run_lengths: dict[int, float], arl: float, *, upward: bool) -> Rule | None:
+    """The window of `size` whose threshold is the lowest with at least that run length; None where there is none."""
+    enough = [count for count, length in run_lengths.items() if length >= arl and 0 <= count <= size]
+    if not enough:
+        return None
+    count = min(enough) if upward else max(enough)
+    window = Window(size, high=count) if upward else Window(size, low=count)
+    return Rule(f"window of {size}", ((window,),))
 
 
 def river_delay(
