@@ -69,7 +69,7 @@ def f1(truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> float:
     return 2.0 * hit / total if total else float("nan")
 
 
-def _best(truth: npt.NDArray[np.bool_], scores: Floats, groups: npt.NDArray[np.str_]) -> float:
+def best_threshold(truth: npt.NDArray[np.bool_], scores: Floats, groups: npt.NDArray[np.str_]) -> float:
     """Threshold of the best mean F1 over groups that hold both kinds; the middle of the plateau within 0.002 of it."""
     grid = np.round(np.arange(0.10, 0.91, 0.02), 2)
     both = [g for g in np.unique(groups) if 0 < truth[groups == g].mean() < 1]
@@ -96,6 +96,8 @@ def choose(requests: Requests, answers: Answers, calibration: Calibration) -> Th
     return Thresholds(
         harm=round(min(threshold, 0.6), 3),
         answer_pass=round(min(low, threshold / 4.0), 4),
-        noncompliance=_best(answers.behaviour[said] != 2, refused[said], sources[said]),
-        response_harm=_best(answers.harm[given] == 1.0, heads.response_harm(answers.logits)[given], sources[given]),
+        noncompliance=best_threshold(answers.behaviour[said] != 2, refused[said], sources[said]),
+        response_harm=best_threshold(
+            answers.harm[given] == 1.0, heads.response_harm(answers.logits)[given], sources[given]
+        ),
     )
