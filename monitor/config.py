@@ -144,9 +144,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
 
 def _fault(error: Any, origins: Mapping[Key, str], path: Path | None) -> str:
     key: Key = tuple(str(part) for part in error["loc"])
-    origin = origins.get(key) or next(
-        (text for at, text in origins.items() if at[: len(key)] == key), str(path or "defaults")
-    )
-    value = "" if error["type"] in {"missing", "extra_forbidden"} else f" = {mask(key or ('',), error['input'])!r}"
-    allowed = "no such setting" if error["type"] == "extra_forbidden" else error["msg"]
-    return f"{'.'.join(key)}{value} ({origin}): {allowed}"
+    above = next((origins[key[:length]] for length in range(len(key), 0, -1) if key[:length] in origins), None)
+    below = next((text for at, text in origins.items() if at[: len(key)] == key), None)
+    # A whole table is not repeated: it may hold a secret that was put in the wrong place, and the fault names the key.
+    untold = error["type"] in {"missing", "extra_forbidden"} or isinstance(error["input"], Mapping | list | tuple)
+    value = "" if untold else f" = {mask(key or ('',), error['input'])!r}"
+    allowed = "no such setting" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(key)}{value} ({above or below or path or 'defaults'}): {allowed}"
