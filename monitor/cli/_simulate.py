@@ -37,6 +37,15 @@ from monitor.sources import open_producer
     "--canary", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Traffic on the bad checkpoint."
 )
 @click.option("--ramp", default=0, show_default=True, help="Exchanges over which the change grows.")
+@click.option("--only", multiple=True, metavar="CATEGORY", help="Only this category changes; may be repeated.")
+@click.option("--harmful-after", type=click.FloatRange(0, 1), help="Harmful share from the onset on.")
+@click.option("--mix-after", metavar="CATEGORY=WEIGHT,...", help="What users ask from the onset on.")
+@click.option("--daily", type=click.FloatRange(0, 0.99), help="Daily cycle of rate, harmful share and mix: amplitude.")
+@click.option("--turns", type=click.FloatRange(1), help="Mean turns of a conversation.")
+@click.option("--repeats", type=click.FloatRange(0, 1), help="Chance that a turn repeats its conversation's first.")
+@click.option(
+    "--noisy-user", type=click.FloatRange(0, 1), help="Share of the traffic from one jailbreaking user from the onset on."
+)
 @click.option("--start", help="Event time of the beginning (RFC 3339).")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--deployment", default="chat-sim", show_default=True)
@@ -81,17 +90,13 @@ def _config(options: dict[str, Any]) -> SimulationConfig:
     pairs, model = options["pairs"], options["model"]
     if (pairs is None) != (model is None):
         raise click.UsageError("--pairs and --model go together")
-    tree: dict[str, Any] = {
-        key: options[key] for key in ("count", "rate", "harmful_share", "ramp", "seed", "deployment", "start")
-    }
-    tree |= {"canary_share": options["canary"], "change": {}}
-    tree["change"] |= {key: options[key] for key in ("row", "odds_ratio") if options[key] is not None}
-    if tree["start"] is None:
-        del tree["start"]
+    tree = _tree(options)
     try:
         tree["onset"] = Onset.parse(options["onset"])
         if pairs is not None:
             tree["texts"] = PairTexts.of_model(pairs, model, source=options["pair_source"])
+        if options["mix_after"] is not None:
+            tree["mix_after"] = _weights(options["mix_after"])
         for item in options["more"]:
             _set(tree, item)
         return SimulationConfig.model_validate(tree)
@@ -101,6 +106,29 @@ def _config(options: dict[str, Any]) -> SimulationConfig:
         ) from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _tree(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, as the settings' tree."""
+    top = {key: options[key] for key in ("count", "rate", "harmful_share", "ramp", "seed", "deployment", "start")}
+    top |= {"canary_share": options["canary"], "harmful_share_after": options["harmful_after"]}
+    if (daily := options["daily"]) is not None:
+        top |= {"daily_rate": daily, "daily_harm": daily, "daily_mix": 2.5 * daily}
+    change = {"row": options["row"], "odds_ratio": options["odds_ratio"], "categories": options["only"] or None}
+    users = {"turns": options["turns"], "correlation": options["repeats"], "noisy_share": options["noisy_user"]}
+    return _given(top) | {"change": _given(change), "users": _given(users)}
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _weights(text: str) -> dict[str, float]:
+    pairs = [item.partition("=") for item in text.split(",")]
+    try:
+        return {category.strip(): float(weight) for category, _, weight in pairs}
+    except ValueError as error:
+        raise ValueError(f"--mix-after {text}: write CATEGORY=WEIGHT,CATEGORY=WEIGHT") from error
 
 
 def _set(tree: dict[str, Any], item: str) -> None:
