@@ -82,12 +82,17 @@ class Classifier:
 
     Either side can therefore be swapped without touching the other's labels. Thread-safe: the session and the
     tokenizer are, and nothing else is written after construction.
+
+    Attributes:
+        card: what the artefact says about itself.
+        tokenizer: without truncation or padding.
+        encoder: the session behind it, for those who want logits.
     """
 
     def __init__(self, card: Card, tokenizer: Tokenizer, encoder: Encoder) -> None:
         self.card = card
-        self._tokenizer = tokenizer
-        self._encoder = encoder
+        self.encoder = encoder
+        self.tokenizer = tokenizer
         self._heads = Heads(card.runtime.calibration)
 
     @property
@@ -124,7 +129,7 @@ class Classifier:
         return [frame(ids, runtime.answer_window, runtime.special) for ids in texts]
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        encodings = self._tokenizer.encode_batch([clip(text) for text in texts], add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch([clip(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def _requests(self, pairs: Sequence[Pair]) -> tuple[list[RequestLabel | None], list[Unlabelable | None]]:
@@ -133,7 +138,7 @@ class Classifier:
         rows = [i for i, fault in enumerate(faults) if fault is None]
         labels: list[RequestLabel | None] = [None] * len(pairs)
         if rows:
-            logits = self._encoder.logits(self.request_sequences([pairs[i] for i in rows]), REQUEST_TYPE)
+            logits = self.encoder.logits(self.request_sequences([pairs[i] for i in rows]), REQUEST_TYPE)
             harm, names = self._heads.harm(logits), self._heads.category(logits).argmax(axis=1)
             for row, score, name in zip(rows, harm.tolist(), names.tolist(), strict=True):
                 labels[row] = RequestLabel(harm=round(score, 4), category=self._category(score, name))
@@ -157,7 +162,7 @@ class Classifier:
         rows = [i for i, (text, fault) in enumerate(zip(texts, faults, strict=True)) if text is not None and not fault]
         labels: list[tuple[Behaviour | None, float | None]] = [(None, None)] * len(pairs)
         if rows:
-            logits = self._encoder.logits(self.answer_sequences([texts[i] or "" for i in rows]), ANSWER_TYPE)
+            logits = self.encoder.logits(self.answer_sequences([texts[i] or "" for i in rows]), ANSWER_TYPE)
             behaviours, harms = self._heads.behaviour(logits).tolist(), self._heads.response_harm(logits).tolist()
             for row, behaviour, harm in zip(rows, starmap(_behaviour, behaviours), harms, strict=True):
                 labels[row] = (behaviour, round(harm, 4))

@@ -90,9 +90,9 @@ def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True,
     return Answers(rows, behaviour, harm, logits([r.response or "" for r in rows], ANSWER_TYPE))
 
 
-def dev_prompts(logits: Logits) -> Requests:
-    """All distinct dev prompts."""
-    pairs = dev_requests()
+def dev_prompts(logits: Logits, pairs: Sequence[tuple[Row, float | None]] | None = None) -> Requests:
+    """All distinct dev prompts, or the ones given with their harm."""
+    pairs = dev_requests() if pairs is None else pairs
     rows = [row for row, _ in pairs]
     harm = np.array([np.nan if h is None else h for _, h in pairs], dtype=np.float32)
     index = {name: i for i, name in enumerate(CATEGORIES)}
