@@ -43,9 +43,7 @@ from monitor.sources import open_producer
 @click.option("--daily", type=click.FloatRange(0, 0.99), help="Daily cycle of rate, harmful share and mix: amplitude.")
 @click.option("--turns", type=click.FloatRange(1), help="Mean turns of a conversation.")
 @click.option("--repeats", type=click.FloatRange(0, 1), help="Chance that a turn repeats its conversation's first.")
-@click.option(
-    "--noisy-user", type=click.FloatRange(0, 1), help="Share of the traffic from one jailbreaking user from the onset on."
-)
+@click.option("--noisy-user", type=click.FloatRange(0, 1), help="Traffic of one jailbreaking user, from the onset on.")
 @click.option("--start", help="Event time of the beginning (RFC 3339).")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--deployment", default="chat-sim", show_default=True)

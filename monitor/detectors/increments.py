@@ -44,7 +44,8 @@ def increment(x: ArrayLike, p: ArrayLike, odds_ratios: ArrayLike) -> Floats:
 
     Args:
         x: outcomes in [0, 1], any shape.
-        p: rates in (0, 1), broadcastable to x; clipped to [1e-6, 1 - 1e-6].
+        p: rates in (0, 1), broadcastable to x, or with one more axis [..., K]: a rate for each odds ratio. Clipped to
+            [1e-6, 1 - 1e-6].
         odds_ratios: shape [K], positive.
 
     Returns:
@@ -55,8 +56,11 @@ def increment(x: ArrayLike, p: ArrayLike, odds_ratios: ArrayLike) -> Floats:
         Biostatistics 1(4); Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting".
     """
     stake = np.asarray(odds_ratios, dtype=np.float64) - 1.0
-    rate = np.clip(np.asarray(p, dtype=np.float64), RATE_FLOOR, 1.0 - RATE_FLOOR)[..., None]
-    outcome = np.asarray(x, dtype=np.float64)[..., None]
+    rate = np.clip(np.asarray(p, dtype=np.float64), RATE_FLOOR, 1.0 - RATE_FLOOR)
+    outcome = np.asarray(x, dtype=np.float64)
+    if rate.ndim <= outcome.ndim:
+        rate = rate[..., None]
+    outcome = outcome[..., None]
     result: Floats = (1.0 + outcome * stake) / (1.0 + rate * stake)
     return result
 

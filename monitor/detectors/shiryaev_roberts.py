@@ -85,7 +85,7 @@ class MixtureShiryaevRoberts:
 
         Args:
             x: outcomes in [0, 1], shape [streams] (or [len(where)]).
-            p: the stated rates, broadcastable to x.
+            p: the stated rates, broadcastable to x, or one for each odds ratio, shape x.shape + [K].
             where: distinct stream indices that have an outcome; default all of them.
 
         Returns:

@@ -10,12 +10,12 @@ from _tables import Estimate, Table
 
 from monitor.baseline import StratumRates
 from monitor.detection_config import DetectionConfig
-from monitor.detectors import MixtureShiryaevRoberts, shift_odds
+from monitor.detectors import MixtureShiryaevRoberts, odds_ratio_grid, shift_odds
 from monitor.simulation import SimulationConfig, compile_rules
 
 Array = np.ndarray
 Designer = Callable[[Array, Array, Array], Array]
-"""(labels by stratum, sums by stratum, mix to come) -> rates to bet against."""
+"""(labels by stratum, sums by stratum, mix to come) -> rates to bet against, by stratum (and odds ratio)."""
 SIZES = (300, 1_000, 3_000, 10_000)
 ARL = 1e6
 ODDS_RATIO = 4.0
@@ -28,8 +28,8 @@ def pooled_truth() -> Strata:
 
 
 def with_limit(labels: Array, sums: Array, mix: Array) -> Array:
-    """Ours: one common log-odds shift to the limit of the mean."""
-    return StratumRates(labels, sums).common_limit(mix, "up", DetectionConfig().limit_confidence)
+    """Ours: for each odds ratio one common log-odds shift to the limit of what its bet averages."""
+    return StratumRates(labels, sums).common_limit(mix, odds_ratio_grid("up"), DetectionConfig().limit_confidence)
 
 
 def plugged_in(labels: Array, sums: Array, mix: Array) -> Array:
@@ -47,7 +47,7 @@ def each_with_limit(labels: Array, sums: Array, mix: Array) -> Array:
 def draw_designs(
     truth: Strata, size: int, draws: int, designer: Designer, rng: np.random.Generator, live: Array
 ) -> Array:
-    """Rates that `draws` baselines of `size` labels lead to, shape [draws, categories], for traffic of mix `live`."""
+    """Rates that `draws` baselines of `size` labels lead to for traffic of mix `live`, shape [draws, categories (, grid)]."""
     labels = rng.multinomial(size, truth.mix, size=draws).astype(np.float64)
     sums = rng.binomial(labels.astype(np.int64), truth.rates).astype(np.float64)
     return np.stack([designer(n, s, live) for n, s in zip(labels, sums, strict=True)])

@@ -55,7 +55,8 @@ def false_alarm_rate(
 
     Args:
         truth: what the traffic really is.
-        stated: rates that the detector is given, shape [designs, categories]; one design a row.
+        stated: rates that the detector is given, one design a row: shape [designs, categories], or with one more axis
+            for a rate for each odds ratio.
         paths: runs per design.
 
     Returns:
