@@ -70,6 +70,8 @@ class Courier:
         self._failures = 0
         self._held_until = 0.0
         self._chores_at = 0.0
+        self._refresh = getattr(sink, "refresh_seconds", None)
+        self._refresh_at = 0.0
         self._new = True
 
     def step(self) -> float:
@@ -164,8 +166,25 @@ class Courier:
         # Only here, since chores write: neither a full disk nor a long commit may hold up what can be sent.
         if now >= self._chores_at and self._chores(outbox, now):
             return 0.0
+        if self._refresh is not None and now >= self._refresh_at:
+            self._refresh_at = now + self._refresh
+            self._repeat(outbox)
         at = outbox.next_due(self.sink.name)
         return IDLE_SECONDS if at is None else min(IDLE_SECONDS, max(0.05, at - now))
+
+    def _repeat(self, outbox: Outbox) -> None:
+        """Tell again what is open, to a receiver that forgets; a failure is told again at the next turn."""
+        for message in outbox.open_triggers(self.sink.name):
+            try:
+                outcome = self.sink.deliver(message)
+            except Exception as error:  # noqa: BLE001 - as in `_attempt`
+                outcome = Retry(f"fault in the sink: {type(error).__name__}")
+            if isinstance(outcome, Delivered):
+                continue
+            self._on_delivery(self.sink.name, "retry")
+            # Soon, since the receiver may have lost them all; and not one after the other into a dead connection.
+            self._refresh_at = self._now() + min(IDLE_SECONDS, self._refresh or IDLE_SECONDS)
+            return
 
     def _chores(self, outbox: Outbox, now: float) -> bool:
         """What a new process settles once, and pruning; True when there is something to send now."""

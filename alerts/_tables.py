@@ -23,6 +23,8 @@ _TABLES: Final = (
       state TEXT NOT NULL DEFAULT 'pending' CHECK(state IN ('pending', 'sent', 'rejected')),
       due_at REAL NOT NULL, overdue_from REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
       reason TEXT, settled_at REAL)""",
+    """CREATE TABLE IF NOT EXISTS outbox_acknowledged(
+      incident TEXT NOT NULL PRIMARY KEY, who TEXT NOT NULL, rank INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS outbox_pending ON outbox_messages(sink, incident, seq) WHERE state='pending'",
 )
 _EPISODE: Final = "open, level, opened_as, status, severity, verdict"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from alerts.message import RANK, Action, Cause
@@ -27,6 +28,20 @@ class Route:
     send_resolved: bool = True
     update_interval: float = 300.0
     """Seconds between updates that change neither status, severity nor verdict."""
+    deployments: tuple[str, ...] = ()
+    """Names or shell patterns; all when empty."""
+    verdicts: tuple[Verdict, ...] = ()
+    """All when empty."""
+
+    def opens(self, incident: Incident) -> bool:
+        """Whether this incident is for this sink; one that is open there is followed to its end all the same."""
+        if RANK[incident.severity] < RANK[self.min_severity]:
+            return False
+        if self.verdicts and incident.verdict not in self.verdicts:
+            return False
+        # Not fnmatch alone: it would read the brackets of a name that is meant as it stands.
+        named = incident.deployment in self.deployments
+        return not self.deployments or named or any(fnmatchcase(incident.deployment, one) for one in self.deployments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +92,7 @@ def plan(episode: Episode | None, incident: Incident, route: Route) -> tuple[Epi
 
 
 def _open(episode: Episode | None, incident: Incident, route: Route) -> tuple[Episode | None, list[Step]]:
-    if RANK[incident.severity] < RANK[route.min_severity]:
+    if not route.opens(incident):
         return episode, []
     opened = Episode(
         open=True, level=incident.severity, opened_as=incident.verdict,

@@ -7,9 +7,10 @@ from typing import Final, Literal
 
 from alignwatch import SEVERITIES, Incident, Record, Severity, Verdict
 
-Action = Literal["trigger", "resolve"]
-"""`trigger` opens an alert or adds to the open one of the same key; `resolve` closes it."""
-Cause = Literal["opened", "updated", "escalated", "recovered", "resolved"]
+Action = Literal["trigger", "acknowledge", "resolve"]
+"""`trigger` opens an alert or adds to the open one of the same key; `acknowledge` says that a person has taken it;
+`resolve` closes it."""
+Cause = Literal["opened", "updated", "escalated", "acknowledged", "recovered", "resolved"]
 """Why the message exists; an escalation triggers under a new key and resolves the old one."""
 
 RANK: Final[Mapping[Severity, int]] = {severity: rank for rank, severity in enumerate(reversed(SEVERITIES))}
@@ -28,5 +29,7 @@ class Message(Record):
     opened_as: Verdict
     """The verdict when the episode opened, for labels that must not change while an alert is open."""
     incident: Incident
+    acknowledged_by: str | None = None
+    """With `acknowledge`: who has taken it."""
     test: bool = False
     """A test of the route: marked as such in everything a person sees."""

@@ -12,7 +12,7 @@ import hashlib
 import json
 import random
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from alerts import _tables
@@ -20,6 +20,7 @@ from alerts.episodes import Episode, Route, Step, dedup_key, plan
 from alerts.errors import OutboxError
 from alerts.message import Message
 from alerts.pacing import Backoff
+from alerts.standing import Standing, standings
 from alignwatch import Incident
 
 LONGEST_WAIT: Final = 3600.0
@@ -196,6 +197,21 @@ class Outbox:
             (self._now(), json.dumps(list(known))),
         )
 
+    def open_triggers(self, sink: str) -> list[Message]:
+        """The last trigger of every alert that is open at the sink and has nothing waiting: what a refresh repeats."""
+        rows = self._query(
+            "SELECT max(m.seq), m.body FROM outbox_messages AS m JOIN outbox_episodes AS e USING (sink, incident)"
+            " WHERE m.sink=? AND e.open=1 AND m.state='sent' AND m.action='trigger' AND NOT EXISTS"
+            " (SELECT 1 FROM outbox_messages AS w WHERE w.sink=m.sink AND w.incident=m.incident AND w.state='pending')"
+            " GROUP BY m.incident ORDER BY 1",
+            (sink,),
+        )
+        return [Message.model_validate_json(body) for _, body in rows]
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Where each incident stands with people, by id."""
+        return standings(self._connection)
+
     def depth(self, sink: str | None = None) -> int:
         """Events that are not delivered yet, to one sink or to all."""
         (count,) = self._query(
@@ -212,8 +228,18 @@ class Outbox:
         """Forget what was settled longer ago than this, and closed episodes; returns the number of events forgotten."""
         before = self._now() - keep_seconds
         self._execute("DELETE FROM outbox_episodes WHERE open=0 AND updated_at < ?", (before,))
+        self._execute(
+            "DELETE FROM outbox_acknowledged WHERE at < ? AND incident NOT IN (SELECT incident FROM outbox_episodes)",
+            (before,),
+        )
         self._execute("DELETE FROM outbox_revisions WHERE seen_at < ?", (before,))
-        return self._execute("DELETE FROM outbox_messages WHERE state<>'pending' AND settled_at < ?", (before,))
+        # The last trigger of an open episode stays: it is what a refresh or an acknowledgement is made of.
+        return self._execute(
+            "DELETE FROM outbox_messages WHERE state<>'pending' AND settled_at < ? AND seq NOT IN"
+            " (SELECT max(m.seq) FROM outbox_messages AS m JOIN outbox_episodes AS e USING (sink, incident)"
+            "  WHERE e.open=1 AND m.action='trigger' GROUP BY m.sink, m.incident)",
+            (before,),
+        )
 
     def _query(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:

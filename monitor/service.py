@@ -195,7 +195,9 @@ class _Rate:
 def _outbox(outbox: Outbox | None) -> OutboxSummary:
     if outbox is None:
         return OutboxSummary()
-    return OutboxSummary(depth=outbox.depth(), oldest_seconds=outbox.oldest_seconds())
+    return OutboxSummary(
+        depth=outbox.depth(), oldest_seconds=outbox.oldest_seconds(), standings=dict(outbox.standings())
+    )
 
 
 def _time(seconds: float) -> datetime:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from alerts.standing import Standing
 from alignwatch import Finite, Record, Timestamp, __version__
 from monitor.status import Count, DeploymentStatus
 
@@ -64,6 +65,8 @@ class OutboxSummary(Record):
     depth: Count = 0
     oldest_seconds: Annotated[Finite, Field(ge=0.0)] = 0.0
     """Age of the oldest one, in seconds; 0 when the outbox is empty."""
+    standings: dict[str, Standing] = Field(default_factory=dict)
+    """By incident id: who has been told, and who has taken it."""
 
 
 class ServiceStatus(Record):

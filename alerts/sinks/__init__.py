@@ -5,20 +5,25 @@ from __future__ import annotations
 import sys
 
 from alerts.config import (
+    AlertmanagerSinkConfig,
     AlertsConfig,
     LogSinkConfig,
     MemorySinkConfig,
     PagerDutySinkConfig,
     SinkConfig,
+    SlackSinkConfig,
     WebhookSinkConfig,
 )
 from alerts.sinks._base import Delivered, Outcome, Rejected, Retry, Sink
+from alerts.sinks.alertmanager import AlertmanagerSink
 from alerts.sinks.log import LogSink
 from alerts.sinks.memory import MemorySink
 from alerts.sinks.pagerduty import PagerDutySink
+from alerts.sinks.slack import SlackSink
 from alerts.sinks.webhook import WebhookSink
 
 __all__ = [
+    "AlertmanagerSink",
     "Delivered",
     "LogSink",
     "MemorySink",
@@ -27,6 +32,7 @@ __all__ = [
     "Rejected",
     "Retry",
     "Sink",
+    "SlackSink",
     "WebhookSink",
     "open_sink",
     "open_sinks",
@@ -42,6 +48,10 @@ def open_sink(config: SinkConfig, alerts: AlertsConfig) -> Sink:
     match config:
         case PagerDutySinkConfig():
             return PagerDutySink(config, alerts)
+        case AlertmanagerSinkConfig():
+            return AlertmanagerSink(config, alerts)
+        case SlackSinkConfig():
+            return SlackSink(config, alerts)
         case WebhookSinkConfig():
             return WebhookSink(config, alerts)
         case LogSinkConfig():

@@ -171,9 +171,9 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
     return max(0.0, at.timestamp() - current)
 
 
-def one_line(text: str) -> str:
-    """At most 300 printable characters on one line."""
-    return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())[:REASON_LENGTH]
+def one_line(text: str, limit: int = REASON_LENGTH) -> str:
+    """At most `limit` printable characters on one line."""
+    return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())[:limit]
 
 
 def _tls(config: TlsConfig) -> ssl.SSLContext:

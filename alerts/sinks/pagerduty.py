@@ -1,8 +1,13 @@
-"""PagerDuty, Events API v2: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/."""
+"""PagerDuty, Events API v2: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/.
+
+With the first page of an incident goes a change event about the change nearest before it, which PagerDuty shows beside
+the incident and notifies nobody of: https://developer.pagerduty.com/docs/events-api-v2/send-change-events/.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,10 +15,12 @@ from typing import Any, Final
 from alerts.config import AlertsConfig, PagerDutySinkConfig
 from alerts.errors import AlertConfigError
 from alerts.guidance import details, headline, links
-from alerts.incidents import HEADLINES
+from alerts.incidents import HEADLINES, SUMMARY_LENGTH
 from alerts.message import Message
-from alerts.sinks._base import HttpPoster, Outcome, Rejected, Retry, Secret, judge
+from alerts.sinks._base import Delivered, HttpPoster, Outcome, Rejected, Retry, Secret, judge, one_line
 from alignwatch import Severity
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 512 * 1024
 """PagerDuty's limit for a request's body."""
@@ -35,6 +42,9 @@ class PagerDutySink:
     def __init__(self, config: PagerDutySinkConfig, alerts: AlertsConfig) -> None:
         self.name = config.name
         self._endpoint = config.endpoint
+        self._change_endpoint = (
+            (config.change_endpoint or change_endpoint(config.endpoint)) if config.change_events else None
+        )
         self._alerts = alerts
         self._key = Secret(f"alerts sink {config.name!r}: routing key", config.routing_key_file, config.routing_key_env)
         self._read_key()
@@ -58,7 +68,10 @@ class PagerDutySink:
         for body in _bodies(event(message, self._alerts)):
             data = json.dumps({"routing_key": key} | body, ensure_ascii=False).encode("utf-8", "replace")
             if len(data) <= MAX_BYTES:
-                return self._send(data, key)
+                outcome = self._send(data, key)
+                if isinstance(outcome, Delivered) and message.cause in {"opened", "escalated"}:
+                    self._tell_change(message, key)
+                return outcome
         return Rejected(f"the event is larger than {MAX_BYTES} bytes even without its details")
 
     def _send(self, data: bytes, key: str) -> Outcome:
@@ -70,6 +83,19 @@ class PagerDutySink:
             return Rejected(outcome.reason.replace(key, "(routing key)"))
         return outcome
 
+    def _tell_change(self, message: Message, key: str) -> None:
+        """Best effort, and after the page: the page itself names the change, so that its loss costs a convenience."""
+        body = change_event(message, self._alerts)
+        if body is None or self._change_endpoint is None or message.action != "trigger":
+            return
+        data = json.dumps({"routing_key": key} | body, ensure_ascii=False).encode("utf-8", "replace")
+        reply = self._poster.post(self._change_endpoint, data)
+        outcome = reply if isinstance(reply, Retry) else judge(reply, accepted=ACCEPTED)
+        if not isinstance(outcome, Delivered):
+            log.warning(
+                "change event not taken", extra={"sink": self.name, "reason": outcome.reason.replace(key, "(key)")}
+            )
+
     def close(self) -> None:
         """Close the connections."""
         self._poster.close()
@@ -78,7 +104,7 @@ class PagerDutySink:
 def event(message: Message, alerts: AlertsConfig) -> dict[str, Any]:
     """The request's body without the routing key."""
     base: dict[str, Any] = {"event_action": message.action, "dedup_key": message.dedup_key}
-    if message.action == "resolve":
+    if message.action != "trigger":
         return base
     incident = message.incident
     body = base | {
@@ -96,6 +122,35 @@ def event(message: Message, alerts: AlertsConfig) -> dict[str, Any]:
         },
     }
     return body | {"client_url": alerts.status_url} if alerts.status_url else body
+
+
+def change_endpoint(endpoint: str) -> str:
+    """Where change events go, beside the endpoint of events.
+
+    >>> change_endpoint("https://events.eu.pagerduty.com/v2/enqueue")
+    'https://events.eu.pagerduty.com/v2/change/enqueue'
+    """
+    head, _, last = endpoint.rpartition("/")
+    return f"{head}/change/{last}"
+
+
+def change_event(message: Message, alerts: AlertsConfig) -> dict[str, Any] | None:
+    """The body of the change event without the routing key; None where no change is known."""
+    incident = message.incident
+    change = incident.nearest_change
+    if change is None or message.test:
+        return None
+    what = f"{incident.deployment[:_SOURCE_LENGTH]}: {change.kind} {change.summary}".strip()
+    details_ = {"reference": change.reference, "incident": incident.id, "model_digest": incident.model_digest}
+    return {
+        "payload": {
+            "summary": one_line(what, SUMMARY_LENGTH),
+            "source": incident.deployment[:_SOURCE_LENGTH],
+            "timestamp": change.model_dump(mode="json")["timestamp"],
+            "custom_details": {name: value for name, value in details_.items() if value is not None},
+        },
+        "links": [{"href": link.href, "text": link.text} for link in links(incident, alerts)],
+    }
 
 
 def severity(value: Severity) -> str:

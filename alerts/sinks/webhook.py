@@ -11,14 +11,13 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from alerts.config import AlertsConfig, WebhookSinkConfig
 from alerts.errors import AlertConfigError
-from alerts.guidance import headline, links, next_steps, replay_command
 from alerts.message import Message
-from alerts.sinks._base import HttpPoster, Outcome, Retry, Secret, judge
+from alerts.sinks._alert import alert_annotations, alert_labels, rfc3339
+from alerts.sinks._base import Delivered, HttpPoster, Outcome, Retry, Secret, judge
 
 SIGNATURE_HEADER: Final = "X-Alignwatch-Signature-256"
 TIMESTAMP_HEADER: Final = "X-Alignwatch-Timestamp"
@@ -62,6 +61,9 @@ class WebhookSink:
 
     def deliver(self, message: Message) -> Outcome:
         """Send one event."""
+        if message.action == "acknowledge":
+            # The shape has no word for it.
+            return Delivered()
         body = json.dumps(payload(message, self._alerts, self.name), ensure_ascii=False).encode("utf-8", "replace")
         try:
             url, headers = self._target(), self._headers(body)
@@ -84,22 +86,16 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 def payload(message: Message, alerts: AlertsConfig, receiver: str) -> dict[str, Any]:
     """The body: one group of one alert."""
     incident = message.incident
-    labels = {
-        "alertname": "AlignwatchTest" if message.test else "AlignwatchIncident",
-        "deployment": incident.deployment,
-        "incident": incident.id,
-        "severity": message.level,
-        "verdict": message.opened_as,
-    }
-    annotations = _annotations(message, alerts)
+    labels = alert_labels(message)
+    annotations = alert_annotations(message, alerts)
     resolved = message.action == "resolve"
     status = "resolved" if resolved else "firing"
     alert = {
         "status": status,
         "labels": labels,
         "annotations": annotations,
-        "startsAt": _rfc3339(incident.detected_at),
-        "endsAt": _rfc3339(incident.updated_at or incident.detected_at) if resolved else _NEVER,
+        "startsAt": rfc3339(incident.detected_at),
+        "endsAt": rfc3339(incident.updated_at or incident.detected_at) if resolved else _NEVER,
         "generatorURL": alerts.status_url or "",
         "fingerprint": fingerprint(labels),
     }
@@ -121,21 +117,3 @@ def fingerprint(labels: dict[str, str]) -> str:
     """16 hex digits that are the same for the same labels; as Alertmanager's, opaque to receivers."""
     text = json.dumps(labels, sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def _annotations(message: Message, alerts: AlertsConfig) -> dict[str, str]:
-    """Every value is a string, as receivers expect; the whole incident is one of them, as JSON."""
-    incident = message.incident
-    annotations = {
-        "summary": headline(message),
-        "description": " ".join(next_steps(message)),
-        "severity_now": incident.severity,
-        "verdict_now": incident.verdict,
-        "replay": replay_command(incident, alerts),
-        "incident": incident.to_json(),
-    }
-    return annotations | {f"{link.name}_url": link.href for link in links(incident, alerts)}
-
-
-def _rfc3339(value: datetime) -> str:
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")

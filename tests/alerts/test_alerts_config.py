@@ -71,7 +71,7 @@ def test_the_refusal_says_where_a_secret_belongs() -> None:
 @pytest.mark.parametrize(
     ("sinks", "other", "part"),
     [
-        ([{"kind": "smoke"}], {}, "'pagerduty', 'webhook', 'log', 'memory'"),
+        ([{"kind": "smoke"}], {}, "'pagerduty', 'alertmanager', 'webhook', 'slack', 'log', 'memory'"),
         ([{"kind": "pagerduty"}], {}, "exactly one of routing_key_file and routing_key_env is needed"),
         ([PAGERDUTY | {"routing_key_env": "X"}], {}, "exactly one of routing_key_file and routing_key_env"),
         ([{"kind": "webhook"}], {}, "exactly one of url, url_file and url_env"),
