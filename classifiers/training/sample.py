@@ -1,4 +1,4 @@
-"""A fixed tenth of dev, small enough to be scored by a test: its figures stand in the card beside those of all of dev."""
+"""A fixed tenth of dev, small enough for a test to score: its figures stand in the card beside those of all of dev."""
 
 from __future__ import annotations
 
