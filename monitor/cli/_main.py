@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "doctor": ("monitor.cli._doctor", "Check settings, artefacts, state and connections."),
     "config": ("monitor.cli._config", "Settings: show, check, schema."),
     "inspect-envelope": ("monitor.cli._inspect", "Say which envelope a file holds and what was read from it."),
-    "alert": ("monitor.cli._alert", "Alert delivery: test."),
+    "alert": ("monitor.cli._alert", "Alert delivery: test, list, ack."),
     "schema": ("monitor.cli._schema", "JSON Schema of a record: exchange, label, incident."),
 }
 
