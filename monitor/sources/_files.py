@@ -137,6 +137,7 @@ class FileSource:
         if close is not None:
             close()
         self._lines = iter(())
+        self._started = False
 
 
 def read_lines(path: str | Path) -> Iterator[bytes]:
