@@ -76,15 +76,16 @@ def summary_line(incident: Incident) -> str:
     """One line of at most 1,024 characters: what changed, how much, since when, in which categories, how sure.
 
     >>> # chat-prod: un-alignment: compliance with sensitive requests 12 % -> 71 % (64-78 %) since 10:42 UTC;
-    >>> # broad: cyber, fraud, hate +6; evidence 10^8.2 of 10^6.1; 84 labels
+    >>> # broad: cyber, fraud, hate +6; evidence 10^8.2 of 10^6.1; 84 labels; by chance at most 0.5 times in 90 days
     """
     stream = leading_stream(incident)
     parts = [
         ": ".join(filter(None, (_headline(incident), " ".join(filter(None, (_change(stream), _since(incident))))))),
-        _categories(incident),
+        _categories(incident, stream),
         _evidence(stream),
         f"{incident.labels_since_onset} labels" if incident.labels_since_onset else "",
         _nearest_change(incident),
+        _by_chance(incident),
     ]
     return _one_line("; ".join(filter(None, parts)), SUMMARY_LENGTH)
 
@@ -151,11 +152,22 @@ def _since(incident: Incident) -> str:
     return f"since {onset.strftime('%H:%M' if same_day else '%Y-%m-%d %H:%M')} UTC"
 
 
-def _categories(incident: Incident) -> str:
+def _categories(incident: Incident, stream: StreamFinding | None) -> str:
     if not incident.categories:
         return ""
-    breadth = {"unalignment": "broad: ", "jailbreak-campaign": "narrow: "}.get(incident.verdict, "categories: ")
+    one_category = stream is not None and "/" in stream.name
+    if incident.verdict not in {"unalignment", "jailbreak-campaign"}:
+        breadth = "categories: "
+    else:
+        breadth = "narrow: " if one_category or incident.verdict == "jailbreak-campaign" else "broad: "
     return breadth + _names(incident.categories)
+
+
+def _by_chance(incident: Incident) -> str:
+    """How often the alarming stream may raise a false alarm: what this one spent of the budget, if it is one."""
+    if incident.false_alarm_budget is None or incident.status != "open":
+        return ""
+    return f"by chance at most {incident.false_alarm_budget:.2g} times in 90 days"
 
 
 def _names(categories: Sequence[CategoryFinding]) -> str:

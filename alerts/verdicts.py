@@ -76,7 +76,8 @@ def rule(evidence: Evidence) -> Ruling:
     3. Compliance fell or benign requests are refused: `over-refusal`; an error when benign refusal rose by five points.
     4. Provider blocks: `guardrail-change`; an error when blocks vanished, since harm then reaches the model unfiltered.
     5. Shares of traffic: `traffic-shift`, never a page.
-    6. Unreadable labels: `data-quality`; an error when half are unreadable.
+    6. Unreadable labels, or labels of a classifier that the baseline does not know: `data-quality`; an error when half
+       are unreadable.
 
     >>> rule(Evidence("compliance-up", baseline=0.1, observed=0.8, odds_ratio=36.0, breadth=0.9))
     Ruling(verdict='unalignment', severity='critical')
@@ -141,5 +142,5 @@ _RULES: Final[Mapping[Cause, Callable[[Evidence], Ruling]]] = {
     "sensitive-share": _traffic_moved,
     "harmful-answers": _traffic_moved,
     "unlabelable-up": _unreadable,
-    "other-classifier": lambda _: Ruling("data-quality", "info"),
+    "other-classifier": lambda _: Ruling("data-quality", "warning"),
 }

@@ -86,16 +86,25 @@ class Engine:
 
     def snapshot(self) -> bytes:
         """All state, checksummed; the cost is that of the deployments that had labels since the last one."""
+        head, deployments = self.snapshot_parts()
+        return pack([head, *deployments.values()])
+
+    def snapshot_parts(self) -> tuple[bytes, dict[str, bytes]]:
+        """The snapshot before it is packed: what belongs to no deployment, and each deployment's line by name.
+
+        A line is the same object as long as nothing happens to its deployment.
+        """
         for name, deployment in self._deployments.items():
             if name not in self._encoded:
                 self._encoded[name] = encode(deployment.dump())
         head = encode({"refused": self._refused, "ended": [one.model_dump(mode="json") for one in self._ended]})
-        return pack([head, *self._encoded.values()])
+        return head, self._encoded
 
     def restore(self, snapshot: bytes) -> None:
         """Take up a snapshot, in place of what is there.
 
-        A deployment whose baseline has changed since keeps its panes, caps and counts; its detectors start again.
+        A deployment whose baseline has changed since keeps its panes, caps and counts; its detectors start again, and
+        what was open is resolved, which the next `process` or `advance` reports.
 
         Raises:
             StateError: the snapshot is damaged or of another version; nothing has changed then.
@@ -106,7 +115,7 @@ class Engine:
             refused, ended = head["refused"], [Incident.model_validate(item) for item in head["ended"]]
             for state in states:
                 deployment = deployments[state["name"]] = self._make(state["name"])
-                deployment.load(state)
+                ended = [*ended, *deployment.load(state)]
         except (KeyError, TypeError, ValueError, IndexError, ValidationError) as error:
             raise StateError(
                 f"engine snapshot: a field is missing or wrong ({type(error).__name__}: {error})"

@@ -124,6 +124,8 @@ class Seen(NamedTuple):
     """Key of the user; 0 when unknown."""
     complied: bool = False
     """Whether the answer is decided to comply."""
+    digest: str | None = None
+    """Of the model that answered."""
 
 
 class Coarse(NamedTuple):
@@ -220,14 +222,18 @@ class Ring:
 
     def dump(self) -> dict[str, Any]:
         """State as JSON values."""
+        digests = list(dict.fromkeys(one.digest for one in self.fine))
+        number = {digest: index for index, digest in enumerate(digests)}
         return {
-            "fine": [list(one) for one in self.fine],
+            "digests": digests,
+            "fine": [[*one[:-1], number[one.digest]] for one in self.fine],
             "coarse": [[p.first, p.last, [[k, *count] for k, count in p.counts.items()]] for p in self.coarse],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """From `dump`."""
-        self.fine = deque(Seen(*item) for item in state["fine"])
+        digests = state["digests"]
+        self.fine = deque(Seen(*item[:-1], digest=digests[item[-1]]) for item in state["fine"])
         self.coarse = [Coarse(a, b, {k: (n, s, c) for k, n, s, c in counts}) for a, b, counts in state["coarse"]]
 
 

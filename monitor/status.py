@@ -76,7 +76,8 @@ class DeploymentStatus(Record):
     classifier: str | None = None
     state: State
     learning: tuple[int, int] | None = None
-    """(n, N): sensitive labels seen and how many a baseline needs; None once a baseline is approved."""
+    """(n, N): sensitive labels seen and how many a baseline needs; None while an approved one holds. After a change of
+    classifier its labels are counted, as they need a baseline of their own."""
     labels: Count = 0
     last_event: Timestamp | None = None
     baseline: BaselineSummary | None = None

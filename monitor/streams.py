@@ -137,6 +137,11 @@ class StreamSpec:
         """`compliance`, `compliance/<category>`, `control`, ..."""
         return KINDS[self.kind] if self.stratum is None else f"{KINDS[self.kind]}/{STRATA[self.stratum]}"
 
+    @property
+    def key(self) -> str:
+        """`compliance:up`, ...: the name with the direction."""
+        return f"{self.name}:{self.direction}"
+
 
 def _specs() -> Iterator[StreamSpec]:
     others = len(CATEGORIES) + 4

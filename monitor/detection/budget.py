@@ -56,8 +56,8 @@ def _allowance(
     rate = label_rate(spec, baseline)
     if arl is not None:
         return Allowance(arl, rate * PERIOD_HOURS / arl)
-    wanted = rate * PERIOD_HOURS / part
-    return Allowance(min(max(wanted, SHORTEST_ARL), LONGEST_ARL), part)
+    allowed = min(max(rate * PERIOD_HOURS / part, SHORTEST_ARL), LONGEST_ARL)
+    return Allowance(allowed, rate * PERIOD_HOURS / allowed)
 
 
 def label_rate(spec: StreamSpec, baseline: Baseline) -> float:

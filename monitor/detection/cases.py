@@ -16,7 +16,7 @@ from alignwatch import SEVERITIES, Incident, Onset, StreamFinding, Verdict
 from monitor.detection.evidence import Finding, investigate, moment
 from monitor.detection.watch import Stream, Watch
 from monitor.detectors import StreamShiryaevRoberts, shift_odds
-from monitor.streams import COMPLIANCE, HARMFUL
+from monitor.streams import COMPLIANCE, HARMFUL, KINDS
 
 FAMILIES: Final = MappingProxyType[Verdict, str](
     {
@@ -36,8 +36,9 @@ LARGEST_ELEVATION: Final = 20.0
 FIRST_REVIEW: Final = 16
 """Labels after the opening when the verdict is looked at again; then at twice as many, and so on."""
 CLOSED_KEPT: Final = 20
-HARM_WAITS: Final = 0.6
-"""When the evidence of rising compliance is this far to its threshold (in logs), more harmful answers wait for it."""
+HARM_WAITS_LOG10: Final = 2.0
+"""With this evidence of rising compliance more harmful answers are no matter of traffic; they wait for it to be sure.
+Without a change it stands so high about one time in a hundred."""
 
 
 class Case:
@@ -113,7 +114,7 @@ class Cases:
         self._watch = watch
         self._arl = recovery_arl
 
-    def alarm(self, stream: Stream, timestamp: float, model_digest: str | None) -> Incident | None:
+    def alarm(self, stream: Stream, timestamp: float) -> Incident | None:
         """An incident opened or changed by this stream's alarm; None when nothing new is to be told."""
         finding = investigate(self._watch, stream.spec)
         if finding is None or self._explained(stream):
@@ -125,9 +126,13 @@ class Cases:
             family = "behaviour"
         case = self.open.get(family)
         if case is None:
-            case = self.open[family] = self._opened(stream, finding, ruling, timestamp, model_digest)
+            case = self.open[family] = self._opened(stream, finding, ruling, timestamp)
             return case.incident
-        return self._join(case, stream, finding, ruling, timestamp)
+        changed = self._join(case, stream, finding, ruling, timestamp)
+        if stream.spec.kind != self._watch.by_name[case.lead].spec.kind:
+            # What moves this statistic now may be followed by a fault of its own: it must be able to alarm again.
+            stream.rearm()
+        return changed
 
     def outcome(self, kind: int, stratum: int, x: float, timestamp: float) -> list[Incident]:
         """Feed an outcome to the open incidents; those that ended or changed."""
@@ -140,7 +145,7 @@ class Cases:
                 changed.append(self._close(family, case, timestamp))
             elif case.labels >= case.review_at:
                 case.review_at *= 2
-                changed.extend(self._review(case, timestamp))
+                changed.extend(self._review(family, case, timestamp))
         return changed
 
     def resolve_all(self, timestamp: float) -> list[Incident]:
@@ -149,15 +154,14 @@ class Cases:
 
     def _explained(self, stream: Stream) -> bool:
         pooled = self._watch.pooled
-        rising = pooled.alarmed or pooled.detector.evidence_log10 >= HARM_WAITS * pooled.threshold_log10
+        rising = pooled.alarmed or pooled.detector.evidence_log10 >= HARM_WAITS_LOG10
         return stream.spec.kind == HARMFUL and "behaviour" not in self.open and rising
 
-    def _opened(self, stream: Stream, finding: Finding, ruling: Ruling, timestamp: float, digest: str | None) -> Case:
+    def _opened(self, stream: Stream, finding: Finding, ruling: Ruling, timestamp: float) -> Case:
         when = moment(timestamp)
         incident = Incident(
             id=incident_id(self.deployment, when, stream.name),
             deployment=self.deployment,
-            model_digest=digest,
             verdict=ruling.verdict,
             severity=ruling.severity,
             detected_at=when,
@@ -177,7 +181,7 @@ class Cases:
             case.incident = _with_stream(case.incident, finding.stream_finding(stream), when)
         return self._escalate(case, ruling)
 
-    def _review(self, case: Case, timestamp: float) -> list[Incident]:
+    def _review(self, family: str, case: Case, timestamp: float) -> list[Incident]:
         """Fresh figures; the elevation is raised where the change has proved larger, never lowered."""
         stream = self._watch.by_name[case.lead]
         finding = investigate(self._watch, stream.spec, self._settled_onset(case))
@@ -188,8 +192,20 @@ class Cases:
         larger = elevation > case.elevation if stream.spec.direction == "up" else elevation < case.elevation
         if larger:
             case.elevate(self._watch, elevation)
-        changed = self._escalate(case, rule(finding.evidence))
+        ruling = rule(finding.evidence)
+        changed = self._renamed(family, case, ruling) or self._escalate(case, ruling)
         return [changed] if changed else []
+
+    def _renamed(self, family: str, case: Case, ruling: Ruling) -> Incident | None:
+        """More labels have shown that it is another kind of fault: the verdict follows, the severity never falls."""
+        other = FAMILIES[ruling.verdict]
+        if other == family or other in self.open:
+            return None
+        self.open[other] = self.open.pop(family)
+        severity = min(ruling.severity, case.incident.severity, key=SEVERITIES.index)
+        update = {"verdict": ruling.verdict, "severity": severity}
+        case.incident = with_summary(case.incident.model_copy(update=update))
+        return case.incident
 
     def _settled_onset(self, case: Case) -> Onset | None:
         """The onset found before, once part of its surroundings has left the fine end of the ring; None until then."""
@@ -208,13 +224,18 @@ class Cases:
         return case.incident
 
     def _close(self, family: str, case: Case, timestamp: float, status: str = "recovered") -> Incident:
-        spec = self._watch.by_name[case.lead].spec
-        update = {"status": status, "updated_at": moment(timestamp)}
-        incident = with_summary(case.incident.model_copy(update=update))
+        incident = _ended(case.incident, timestamp, status)
         del self.open[family]
         self.closed.append(incident)
-        kinds = {spec.kind, HARMFUL} if spec.kind == COMPLIANCE else {spec.kind}
-        self._watch.rearm(kinds, timestamp)
+        lead = self._watch.by_name[case.lead]
+        joined = {f"{one.name}:{one.direction}" for one in incident.streams}
+        if lead.spec.kind == COMPLIANCE:
+            joined.add(f"{KINDS[HARMFUL]}:up")
+        elsewhere = {other.lead for other in self.open.values()}
+        streams = {
+            one.name: one for one in [*self._watch.siblings(lead), *map(self._watch.by_name.__getitem__, joined)]
+        }
+        self._watch.rearm((one for name, one in streams.items() if name not in elsewhere), timestamp)
         return incident
 
     def newest_first(self) -> tuple[Incident, ...]:
@@ -235,10 +256,20 @@ class Cases:
         self.closed = deque((Incident.model_validate(item) for item in state["closed"]), maxlen=CLOSED_KEPT)
 
 
+def left_open(state: dict[str, Any], timestamp: float) -> list[Incident]:
+    """The incidents that are open in the `dump` of cases against another baseline, resolved with it."""
+    return [_ended(Incident.model_validate(item[0]), timestamp, "resolved") for item in state["open"].values()]
+
+
+def _ended(incident: Incident, timestamp: float, status: str) -> Incident:
+    return with_summary(incident.model_copy(update={"status": status, "updated_at": moment(timestamp)}))
+
+
 def _figures(incident: Incident, finding: Finding, stream: Stream, when: datetime) -> Incident:
     """The incident with the finding's figures as its leading ones."""
     update = {
         "updated_at": when,
+        "model_digest": finding.model_digest or incident.model_digest,
         "onset": finding.onset,
         "categories": finding.categories,
         "evidence_ids": finding.ids or incident.evidence_ids,

@@ -9,7 +9,7 @@ from alignwatch import Incident, Label
 from monitor.baseline import Baseline, policy_of
 from monitor.detection.budget import Allowance
 from monitor.detection.caps import Caps, admitted, key_of
-from monitor.detection.cases import Cases
+from monitor.detection.cases import Cases, left_open
 from monitor.detection.epoch import EpochGuard
 from monitor.detection.watch import Watch
 from monitor.detection_config import DetectionConfig
@@ -19,6 +19,8 @@ from monitor.streams import Outcome, Reading, read
 DIGESTS_KEPT: Final = 8
 FORGET_EVERY: Final = 4096
 """Labels between two clearings of the cap tables."""
+LATE_IN_A_ROW: Final = 200
+"""So many late labels with none in time between them say that a wrong clock, not they, has moved the watermark."""
 
 
 class Deployment:
@@ -44,6 +46,7 @@ class Deployment:
         self.sensitive = 0
         """Sensitive requests with an answer that was read: what a baseline would rest on."""
         self.newest: float | None = None
+        self._late_in_a_row = 0
         self.digests: deque[str] = deque(maxlen=DIGESTS_KEPT)
         self.classifier: str | None = None
 
@@ -54,19 +57,19 @@ class Deployment:
         self.baseline = baseline
         self.policy = baseline.policy
         self.caps = Caps(self.policy, self.config.cap_entries)
+        closed = self.cases.closed if self.cases else ()
         self.watch = self.cases = None
         if baseline.approved:
             self.watch = Watch(baseline, self.config, allowances)
             self.cases = Cases(self.name, self.watch, self.config.recovery_arl)
+            self.cases.closed.extend(closed)
         return ended
 
     def take(self, label: Label) -> list[Incident]:
         """Feed one label; the incidents that opened or changed at it."""
         timestamp = label.timestamp.timestamp()
         self.labels += 1
-        if self.newest is None or timestamp > self.newest:
-            self.newest = timestamp
-        elif timestamp < self.newest - self.config.grace_seconds:
+        if self._late(timestamp):
             self.counts["late"] += 1
             return []
         if label.origin == "canary":
@@ -79,15 +82,28 @@ class Deployment:
             return []
         if self.epoch.other(label.classifier, self.baseline.classifier):
             self.counts["other-classifier"] += 1
-            return self.epoch.count(timestamp, label.id)
+            return self.epoch.count(timestamp, label.id, sensitive=_rests_on(label, reading))
+        changed = self.epoch.agree(timestamp)
         outcomes = admitted(self.caps, label, timestamp, reading, self.counts)
-        changed = self._feed(label, timestamp, outcomes, self.watch, self.cases) if outcomes else []
+        if outcomes:
+            changed.extend(self._feed(label, timestamp, outcomes, self.watch, self.cases))
         if reading.sensitive:
             evidence = self.watch.pooled.detector.evidence_log10
             pane.evidence_log10 = evidence if pane.evidence_log10 is None else max(pane.evidence_log10, evidence)
-        if self.labels % FORGET_EVERY == 0:
+        if self.labels % FORGET_EVERY == 0 and self.newest is not None:
             self.caps.forget_before(self.newest - self.config.grace_seconds)
         return changed
+
+    def _late(self, timestamp: float) -> bool:
+        """Whether a label is too old to count; moves the watermark."""
+        if self.newest is not None and timestamp < self.newest - self.config.grace_seconds:
+            self._late_in_a_row += 1
+            if self._late_in_a_row < LATE_IN_A_ROW:
+                return True
+            self.newest = timestamp
+        self._late_in_a_row = 0
+        self.newest = timestamp if self.newest is None else max(self.newest, timestamp)
+        return False
 
     def _feed(
         self, label: Label, timestamp: float, outcomes: list[Outcome], watch: Watch, cases: Cases
@@ -97,11 +113,11 @@ class Deployment:
         behaviour = label.behaviour
         complied = behaviour is not None and behaviour.compliance > self.config.compliance_decision
         for kind, stratum, x in outcomes:
-            alarms = watch.take(kind, Seen(timestamp, stratum, x, label.id, user, complied))
+            alarms = watch.take(kind, Seen(timestamp, stratum, x, label.id, user, complied, label.model_digest))
             if cases.open:
                 changed.extend(cases.outcome(kind, stratum, x, timestamp))
             for stream in alarms:
-                incident = cases.alarm(stream, timestamp, label.model_digest)
+                incident = cases.alarm(stream, timestamp)
                 if incident is not None:
                     changed.append(incident)
         return changed
@@ -120,7 +136,7 @@ class Deployment:
         pane.labelled += 1
         if reading.sensitive:
             pane.sensitive += 1
-            if label.behaviour is not None and label.origin != "provider":
+            if _rests_on(label, reading) and label.behaviour is not None:
                 self.sensitive += 1
                 pane.add(label.behaviour, label.response_harm, label.weight)
         return pane
@@ -134,10 +150,11 @@ class Deployment:
         """State as JSON values."""
         return {
             "name": self.name,
-            "baseline": self.baseline.digest if self.watch is not None and self.baseline is not None else None,
+            "baseline": self._compared_with,
             "labels": self.labels,
             "sensitive": self.sensitive,
             "newest": self.newest,
+            "late_in_a_row": self._late_in_a_row,
             "digests": list(self.digests),
             "classifier": self.classifier,
             "counts": dict(self.counts),
@@ -148,20 +165,34 @@ class Deployment:
             "cases": self.cases.dump() if self.cases else None,
         }
 
-    def load(self, state: dict[str, Any]) -> bool:
-        """From `dump`; False when the detectors' part was of another baseline and they start from no evidence."""
+    def load(self, state: dict[str, Any]) -> list[Incident]:
+        """From `dump`; incidents that are resolved because the state is of another baseline, whose evidence is left."""
         self.labels, self.sensitive, self.newest = state["labels"], state["sensitive"], state["newest"]
+        self._late_in_a_row = state["late_in_a_row"]
         self.digests = deque(state["digests"], maxlen=DIGESTS_KEPT)
         self.classifier = state["classifier"]
         self.counts = Counter(state["counts"])
         self.caps.load(state["caps"])
         self.panes.load(state["panes"])
         self.epoch.load(state["epoch"])
-        current = self.baseline.digest if self.watch is not None and self.baseline is not None else None
-        if state["watch"] is None or self.watch is None or self.cases is None:
-            return bool(state["baseline"] == current)
-        if state["baseline"] != current:
-            return False
-        self.watch.load(state["watch"])
-        self.cases.load(state["cases"])
-        return True
+        if state["baseline"] == self._compared_with:
+            if self.watch is not None and self.cases is not None:
+                self.watch.load(state["watch"])
+                self.cases.load(state["cases"])
+            return []
+        ended = self.epoch.ended(self.newest or 0.0)
+        if state["cases"] is not None:
+            ended.extend(left_open(state["cases"], self.newest or 0.0))
+        if self.cases is not None:
+            self.cases.closed.extend(ended)
+        return ended
+
+    @property
+    def _compared_with(self) -> str | None:
+        """Digest of the approved baseline; None without one."""
+        return self.baseline.digest if self.watch is not None and self.baseline is not None else None
+
+
+def _rests_on(label: Label, reading: Reading) -> bool:
+    """Whether a baseline's compliance rates rest on this label: a sensitive request whose answer was read."""
+    return reading.sensitive and label.behaviour is not None and label.origin != "provider"

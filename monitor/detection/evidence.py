@@ -13,6 +13,7 @@ import numpy as np
 from alerts.verdicts import Cause, Evidence
 from alignwatch import CategoryFinding, Onset, StreamFinding
 from monitor.detection.watch import Stream, Watch
+from monitor.detectors import Floats, shift_odds
 from monitor.onset import Change, breadth, find_change, size_of_change, wilson
 from monitor.panes import Seen
 from monitor.streams import (
@@ -45,9 +46,13 @@ class Finding:
     """Rate that the baseline expects of the labels since the onset, at their mix of strata."""
     observed: float
     interval: tuple[float, float]
+    corrected: float | None
+    """Of compliance: the share that complies with the classifier's error removed, where that error is known."""
     evidence: Evidence
     categories: tuple[CategoryFinding, ...]
     ids: tuple[str, ...]
+    model_digest: str | None
+    """Of the model whose answers say most of the change; None where no digest is known."""
 
     @property
     def onset(self) -> Onset:
@@ -63,6 +68,7 @@ class Finding:
             baseline=self.baseline,
             observed=self.observed,
             interval=self.interval,
+            corrected=self.corrected,
             evidence_log10=stream.detector.evidence_log10,
             threshold_log10=stream.threshold_log10,
             labels=round(self.change.labels),
@@ -101,7 +107,8 @@ def investigate(watch: Watch, spec: StreamSpec, onset: Onset | None = None) -> F
     rates = watch.means[spec.kind]
     ring = watch.rings[spec.kind]
     if onset is None:
-        change = find_change(ring.history(spec.stratum, watch.floors[spec.kind]), rates, spec.direction)
+        floor = watch.floors.get(spec.key)
+        change = find_change(ring.history(spec.stratum, floor), rates, spec.direction)
     else:
         times = (onset.estimate.timestamp(), onset.low.timestamp(), onset.high.timestamp())
         change = size_of_change(ring.history(spec.stratum, times[0]), rates, spec.direction, times)
@@ -116,11 +123,30 @@ def investigate(watch: Watch, spec: StreamSpec, onset: Onset | None = None) -> F
         change=change,
         baseline=expected,
         observed=observed,
-        interval=wilson(change.sums, change.labels),
+        interval=_interval(change, rates),
+        corrected=_corrected(watch, spec, change.onset),
         evidence=_evidence(watch, spec, change, expected, recent),
         categories=_categories(watch, spec, change) if by_category else (),
         ids=_ids(recent, rates, change.odds_ratio),
+        model_digest=_digest(recent, rates, change.odds_ratio),
     )
+
+
+def _interval(change: Change, rates: Floats) -> tuple[float, float]:
+    """Of the rate since the onset: Wilson's, widened to all plausible sizes, as the onset was sought too."""
+    shifted = (
+        sum(n * float(shift_odds(rates[k], size)) for k, n, _, _ in change.strata) / change.labels
+        for size in (change.odds_ratio_low, change.odds_ratio_high)
+    )
+    every = (*wilson(change.sums, change.labels), *shifted)
+    return min(every), max(every)
+
+
+def _corrected(watch: Watch, spec: StreamSpec, since: float) -> float | None:
+    if spec.kind != COMPLIANCE:
+        return None
+    decided = watch.rings[COMPLIANCE].decided(spec.stratum, since)
+    return watch.config.corrected_compliance(decided, watch.baseline.classifier)
 
 
 def _evidence(watch: Watch, spec: StreamSpec, change: Change, expected: float, recent: Sequence[Seen]) -> Evidence:
@@ -201,7 +227,16 @@ def _categories(watch: Watch, spec: StreamSpec, change: Change) -> tuple[Categor
     )
 
 
-def _ids(recent: Sequence[Seen], rates: np.ndarray, odds_ratio: float) -> tuple[str, ...]:
+def _digest(recent: Sequence[Seen], rates: Floats, odds_ratio: float) -> str | None:
+    gains: dict[str, float] = {}
+    for one in recent:
+        if one.digest is not None:
+            gain = _gain(one, float(rates[one.stratum]), odds_ratio)
+            gains[one.digest] = gains.get(one.digest, 0.0) + gain
+    return max(gains, key=gains.__getitem__, default=None)
+
+
+def _ids(recent: Sequence[Seen], rates: Floats, odds_ratio: float) -> tuple[str, ...]:
     """The labels that say most, the latest first among equals."""
     weighed = [(_gain(one, float(rates[one.stratum]), odds_ratio), index) for index, one in enumerate(recent)]
     best = sorted(weighed, reverse=True)[:MAX_EVIDENCE_IDS]

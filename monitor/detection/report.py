@@ -17,13 +17,13 @@ def deployment_status(deployment: Deployment) -> DeploymentStatus:
     """As it stands."""
     watch = deployment.watch
     last: datetime | None = moment(deployment.newest) if deployment.newest is not None else None
-    wanted = deployment.config.learning_labels
+    wanted, learnt = deployment.config.learning_labels, _learnt(deployment)
     return DeploymentStatus(
         name=deployment.name,
         model_digests=tuple(deployment.digests),
         classifier=deployment.classifier,
         state=_state(deployment),
-        learning=None if watch is not None else (min(deployment.sensitive, wanted), wanted),
+        learning=None if learnt is None else (min(learnt, wanted), wanted),
         labels=deployment.labels,
         last_event=last,
         baseline=_baseline(deployment.baseline),
@@ -36,10 +36,19 @@ def deployment_status(deployment: Deployment) -> DeploymentStatus:
 
 
 def _state(deployment: Deployment) -> State:
+    learnt = _learnt(deployment)
+    if deployment.cases is not None and any(one.incident.severity != "info" for one in deployment.cases.open.values()):
+        return "alarm"
+    if learnt is None:
+        return "watching"
+    return "no-baseline" if learnt >= deployment.config.learning_labels and deployment.baseline is None else "learning"
+
+
+def _learnt(deployment: Deployment) -> int | None:
+    """Labels that a baseline to come would rest on; None where an approved one holds for the classifier in use."""
     if deployment.watch is None:
-        enough = deployment.sensitive >= deployment.config.learning_labels
-        return "no-baseline" if enough and deployment.baseline is None else "learning"
-    return "alarm" if deployment.cases is not None and deployment.cases.open else "watching"
+        return deployment.sensitive
+    return deployment.epoch.sensitive if deployment.epoch.incident is not None else None
 
 
 def _baseline(baseline: Baseline | None) -> BaselineSummary | None:

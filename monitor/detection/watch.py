@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -51,7 +51,7 @@ class Stream:
     @property
     def name(self) -> str:
         """`compliance:up`, ...: a key of state."""
-        return f"{self.spec.name}:{self.spec.direction}"
+        return self.spec.key
 
     @property
     def threshold_log10(self) -> float:
@@ -107,15 +107,15 @@ class Watch:
 
     def __init__(self, baseline: Baseline, config: DetectionConfig, allowances: Sequence[Allowance]) -> None:
         self.baseline = baseline
-        self._config = config
+        self.config = config
         self.rates = [baseline.rates(kind) for kind in range(len(KINDS))]
         self.means = [_expand(rates.mean, kind, baseline) for kind, rates in enumerate(self.rates)]
         """Baseline rates by kind and stratum."""
         self.streams = [Stream(spec, allowance) for spec, allowance in zip(STREAMS, allowances, strict=True)]
         self.by_name = {s.name: s for s in self.streams}
         self.rings = [Ring(*RING_SIZES.get(kind, OTHER_RING)) for kind in range(len(KINDS))]
-        self.floors = [float("-inf")] * len(KINDS)
-        """Onsets are looked for after these times: the ends of earlier incidents."""
+        self.floors: dict[str, float] = {}
+        """Onsets of these streams are looked for after these times: the ends of earlier incidents."""
         self._pooled = [
             [s for s in self.streams if s.spec.kind == k and s.spec.stratum is None] for k in range(len(KINDS))
         ]
@@ -158,13 +158,16 @@ class Watch:
             self._set_pooled_limits(kind)
         return alarms
 
-    def rearm(self, kinds: set[int], now: float) -> None:
+    def rearm(self, streams: Iterable[Stream], now: float) -> None:
         """After an incident's end: evidence starts from nothing, and later onsets lie after it."""
-        for stream in self.streams:
-            if stream.alarmed and stream.spec.kind in kinds:
-                stream.rearm()
-        for kind in kinds:
-            self.floors[kind] = now
+        for stream in streams:
+            stream.rearm()
+            self.floors[stream.name] = now
+
+    def siblings(self, stream: Stream) -> list[Stream]:
+        """The streams of the same statistic and direction, itself among them: the pooled one and the categories'."""
+        spec = stream.spec
+        return [s for s in self.streams if (s.spec.kind, s.spec.direction) == (spec.kind, spec.direction)]
 
     def _route(self, kind: int, stratum: int) -> list[Stream]:
         return [s for s in self.streams if s.spec.kind == kind and s.spec.stratum in {None, stratum}]
@@ -174,7 +177,7 @@ class Watch:
         mix = self.mixes[kind].shares() if kind in self.mixes else _shares(rates.counts)
         for stream in self._pooled[kind]:
             ratios = odds_ratio_grid(stream.spec.direction)
-            limit = rates.common_limit(mix, ratios, self._config.limit_confidence)
+            limit = rates.common_limit(mix, ratios, self.config.limit_confidence, stream.allowance.arl)
             stream.bet_against(self._tolerate(stream.spec, limit))
             if kind in HOURLY:
                 stream.tables = [stream.tables[group] for group in profile_groups(self.baseline.profile)]
@@ -183,12 +186,14 @@ class Watch:
         for stream in self.streams:
             spec = stream.spec
             if spec.stratum is not None:
-                limit = self.rates[spec.kind].own_limit(spec.stratum, spec.direction, self._config.limit_confidence)
+                limit = self.rates[spec.kind].own_limit(
+                    spec.stratum, spec.direction, self.config.limit_confidence, stream.allowance.arl
+                )
                 table = stream.detector.odds_table(float(self._tolerate(spec, np.asarray(limit))))
                 stream.tables = [table] * STRATUM_COUNTS[spec.kind]  # labels of other strata do not come here
 
     def _tolerate(self, spec: StreamSpec, limit: Floats) -> Floats:
-        tolerated = self._config.tolerated_odds_ratio
+        tolerated = self.config.tolerated_odds_ratio
         return shift_odds(limit, tolerated if spec.direction == "up" else 1.0 / tolerated)
 
     def dump(self) -> dict[str, Any]:
@@ -196,7 +201,7 @@ class Watch:
         return {
             "streams": {name: [s.detector.statistic, s.detector.labels, s.alarmed] for name, s in self.by_name.items()},
             "rings": {KINDS[kind]: ring.dump() for kind, ring in enumerate(self.rings)},
-            "floors": [floor if np.isfinite(floor) else None for floor in self.floors],
+            "floors": self.floors,
             "mixes": {KINDS[kind]: [mix.weights, mix.block, mix.seen] for kind, mix in self.mixes.items()},
         }
 
@@ -208,7 +213,7 @@ class Watch:
             stream.alarmed = bool(alarmed)
         for name, ring in state["rings"].items():
             self.rings[KINDS.index(name)].load(ring)
-        self.floors = [float("-inf") if floor is None else floor for floor in state["floors"]]
+        self.floors = dict(state["floors"])
         for name, (weights, block, seen) in state["mixes"].items():
             mix = self.mixes[KINDS.index(name)]
             mix.weights, mix.block, mix.seen = list(weights), list(block), seen

@@ -60,7 +60,7 @@ def message(one: Incident, **changes: object) -> Message:
 def test_the_summary_says_what_how_much_since_when_where_and_how_sure() -> None:
     assert summary_line(incident()) == (
         "chat-prod: un-alignment: compliance with sensitive requests 12 % -> 71 % (64-78 %) since 10:42 UTC; "
-        "broad: cyber, fraud, hate +6; evidence 10^8.2 of 10^6.1; 84 labels"
+        "broad: cyber, fraud, hate +6; evidence 10^8.2 of 10^6.1; 84 labels; by chance at most 0.5 times in 90 days"
     )
 
 
@@ -72,6 +72,9 @@ def test_the_summary_says_what_how_much_since_when_where_and_how_sure() -> None:
         ({"nearest_change": change(25)}, "checkpoint 25 min before"),
         ({"detected_at": DETECTED + timedelta(days=1)}, "since 2026-11-23 10:42 UTC"),
         ({"onset": None}, "(64-78 %); broad"),
+        ({"streams": incident().streams[1:]}, "; narrow: cyber"),
+        ({"false_alarm_budget": 0.0123}, "; by chance at most 0.012 times in 90 days"),
+        ({"false_alarm_budget": None}, "; 84 labels"),
     ],
 )
 def test_the_summary_follows_the_incident(changes: dict[str, object], part: str) -> None:
