@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -13,12 +13,21 @@ from alignwatch import Exchange, Label
 from monitor.clock import Clock
 from monitor.dead_letters import DeadLetters
 from monitor.dedup import SeenIds, id_hash
-from monitor.envelopes import DecodeLimits, PartlyDecodedError, decode
+from monitor.envelopes import (
+    DecodeLimits,
+    Found,
+    Half,
+    JoinBuffer,
+    PartlyDecodedError,
+    Skipped,
+    countable,
+    decode_record,
+)
 from monitor.errors import DecodeError
 from monitor.labelling import LabellingStage
 from monitor.metrics import Metrics
 from monitor.sampling import Sampler
-from monitor.sources import Record
+from monitor.sources import Record, TopicPartition
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -37,6 +46,12 @@ class IntakeConfig(BaseModel):
     dedup_window_seconds: Seconds = 3600.0
     """An id seen again within this much event time is ignored and counted."""
     dedup_capacity: Annotated[int, Field(ge=1000)] = 500_000
+    join_seconds: Seconds = 120.0
+    """How long half of a request/response pair waits for the other half; longer than the slowest answer takes."""
+    join_capacity: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Halves that wait at most."""
+    join_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 34)] = 64 << 20
+    """Of all bodies that wait."""
 
 
 class Intake(Protocol):
@@ -94,12 +109,18 @@ class ExchangeIntake:
         self._guards = guards
         self._sampler = sampler
         self._labelling = labelling
+        config = guards.config
+        self._joins = JoinBuffer(
+            guards.limits, seconds=config.join_seconds, capacity=config.join_capacity, max_bytes=config.join_bytes
+        )
+        self._newest = 0.0
 
     def read(self, records: Sequence[Record]) -> list[Label]:
         """Labels of the selected exchanges, in the order of their records."""
         guards = self._guards
         guards.metrics.received(len(records))
         exchanges = [one for record in records for one in self._decode(record)]
+        self._give_up()
         selected = self._sampler.select(exchanges)
         guards.metrics.unsampled(len(exchanges) - len(selected))
         fresh = [
@@ -111,14 +132,31 @@ class ExchangeIntake:
         labels = self._labelling.label(fresh)
         if fresh:
             guards.metrics.batch(len(fresh), time.perf_counter() - began)
-        for label in labels:
+        for one, label in zip(fresh, labels, strict=True):
             guards.metrics.labelled(label)
+            self._compare(one.exchange, label)
         return labels
+
+    def held(self) -> dict[TopicPartition, int]:
+        """Where a restart has to read again, for partitions with halves that wait for their other half."""
+        return self._joins.held()
+
+    def _compare(self, exchange: Exchange, label: Label) -> None:
+        """Count what the provider's filter and the classifier say about the same prompt."""
+        given = exchange.labels.upstream if exchange.labels is not None else None
+        if given is None or label.request is None:
+            return
+        ours = {label.request.category} - {"none"}
+        theirs = set(given.request) - {"none"}
+        for category in ours | theirs:
+            both = category in ours and category in theirs
+            agreement = "both" if both else "upstream-only" if category in theirs else "ours-only"
+            self._guards.metrics.upstream(label.deployment, category, agreement)
 
     def _decode(self, record: Record) -> Iterable[Exchange]:
         guards = self._guards
         try:
-            found = decode(record, limits=guards.limits, default_deployment=guards.config.default_deployment)
+            found = decode_record(record, limits=guards.limits, default_deployment=guards.config.default_deployment)
         except PartlyDecodedError as error:
             guards.reject(record, error)
             found = error.decoded
@@ -127,8 +165,47 @@ class ExchangeIntake:
             return ()
         else:
             guards.dead_letters.decoded()
-        guards.metrics.decoded(len(found))
-        return [one for one in found if guards.credible(one.timestamp.timestamp())]
+        return self._credible(self._complete(found, record))
+
+    def _complete(self, found: Iterable[Found], record: Record) -> Iterator[Exchange]:
+        """The exchanges, those that a half completes among them."""
+        for one in found:
+            if isinstance(one, Exchange):
+                yield one
+            elif isinstance(one, Skipped):
+                self._guards.metrics.skipped(one.reason, one.count)
+            else:
+                yield from self._join(one, record)
+
+    def _join(self, half: Half, record: Record) -> Sequence[Exchange]:
+        self._newest = max(self._newest, record.timestamp or 0.0)
+        try:
+            return self._joins.add(half, record, self._now())
+        except DecodeError as error:
+            self._guards.reject(record, error)
+            return ()
+
+    def _now(self) -> float:
+        """The clock's time; for recorded traffic that of its transport, as far as it has one."""
+        return self._newest if self._guards.clock is None else self._guards.clock.now()
+
+    def _give_up(self) -> None:
+        for lost in self._joins.give_up(self._now()):
+            self._guards.reject(lost.record, lost.error)
+
+    def _credible(self, exchanges: Iterable[Exchange]) -> list[Exchange]:
+        guards = self._guards
+        every = list(exchanges)
+        guards.metrics.decoded(len(every))
+        for one in every:
+            raw = countable(one.finish_reason) if one.finish == "unknown" and one.finish_reason else None
+            guards.metrics.finished(one.deployment, one.finish or "none", raw)
+        return [one for one in every if guards.credible(one.timestamp.timestamp())]
+
+    @property
+    def waiting(self) -> int:
+        """Halves without their other half."""
+        return len(self._joins)
 
 
 class LabelIntake:
@@ -154,17 +231,16 @@ class LabelIntake:
 
     def _parse(self, record: Record) -> Label | None:
         guards = self._guards
+        if len(record.value) > guards.limits.max_bytes:
+            size = f"{len(record.value)} bytes; at most {guards.limits.max_bytes}"
+            guards.reject(record, DecodeError("too-large", size))
+            return None
         try:
-            if len(record.value) > guards.limits.max_bytes:
-                raise DecodeError("too-large", f"{len(record.value)} bytes; at most {guards.limits.max_bytes}")
             label = Label.model_validate_json(record.value)
         except ValidationError as error:
             fault = error.errors(include_input=False, include_url=False)[0]
             where = ".".join(str(part) for part in fault["loc"]) or "label"
             guards.reject(record, DecodeError("not-a-label", f"{where}: {fault['msg']}"))
-            return None
-        except DecodeError as error:
-            guards.reject(record, error)
             return None
         guards.metrics.decoded(1)
         guards.dead_letters.decoded()

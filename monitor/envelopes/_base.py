@@ -46,8 +46,10 @@ class Context:
         return next((value for name in names if (value := self.headers.get(name))), None)
 
 
-SkipReason = Literal["not-a-model-call", "no-content", "unpaired-event"]
-"""`no-content`: a model call whose gateway was not told to send texts; `unpaired-event`: an answer without its prompt."""
+SkipReason = Literal["not-a-model-call", "no-content", "unpaired-event", "refusal-suspected"]
+"""`no-content`: a model call whose gateway does not send texts; `unpaired-event`: an answer without its prompt;
+`refusal-suspected`: an answer that has tokens and no text, beside the exchange with the empty text.
+"""
 Side = Literal["request", "response"]
 
 

@@ -75,7 +75,8 @@ def explain(
     for index, item in enumerate(items):
         try:
             # Files have no transport time: 0 stands for "the broker will give one".
-            exchanges += decode_object(item, Context({}, default_deployment, 0.0))
+            found = decode_object(item, Context({}, default_deployment, 0.0))
+            exchanges += [one for one in found if isinstance(one, Exchange)]
         except DecodeError as error:
             problems.append(f"[{index}] {error}" if isinstance(obj, list) else str(error))
     first = items[0] if items else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,50 +35,34 @@ def expect(value: Any, types: type[Any], where: str) -> Any:
     return value
 
 
-def text_of(content: Any, where: str) -> str:
-    """The text of a message's content: a string, null, or an array whose text parts are joined.
-
-    Parts that are not text (images, audio, files, tool calls) are dropped; a `refusal` part is text by the model.
-
-    Raises:
-        DecodeError: it is something else.
-    """
-    if content is None or isinstance(content, str):
-        return content or ""
-    parts = expect(content, list, where)
-    return "\n".join(text for index, part in enumerate(parts) if (text := _part_text(part, f"{where}[{index}]")))
+def deployment_of(fields: Mapping[str, Any], context: Context, model: Any = None) -> Any:
+    """A record header wins, then the field, then the configured default, then the name of the model that was asked."""
+    return context.header(DEPLOYMENT_HEADERS) or fields.get("deployment") or context.default_deployment or model
 
 
-def _part_text(part: Any, where: str) -> str:
-    if isinstance(part, str):
-        return part
-    fields = expect(part, dict, where)
-    for name in ("text", "refusal"):
-        value = fields.get(name)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, dict) and isinstance(value.get("value"), str):
-            return str(value["value"])
-    return ""
+def first(*values: Any) -> Any:
+    """The first that is not None."""
+    return next((value for value in values if value is not None), None)
 
 
-def messages_of(value: Any, where: str) -> list[dict[str, str]]:
-    """Turns as role and text, whatever form their content has.
-
-    Raises:
-        DecodeError: not an array of objects with a role.
-    """
-    turns = []
-    for index, message in enumerate(expect(value, list, where)):
-        fields = expect(message, dict, f"{where}[{index}]")
-        role = expect(fields.get("role"), str, f"{where}[{index}].role")
-        turns.append({"role": role, "content": text_of(fields.get("content"), f"{where}[{index}].content")})
-    return turns
+def text_or_none(value: Any) -> str | None:
+    """A non-empty text; None for whatever else gateways write into optional fields."""
+    return value if isinstance(value, str) and value else None
 
 
-def deployment_of(fields: Mapping[str, Any], context: Context) -> Any:
-    """A record header wins, then the field, then the configured default."""
-    return context.header(DEPLOYMENT_HEADERS) or fields.get("deployment") or context.default_deployment
+def at(value: Any, *names: str) -> Any:
+    """What lies in nested objects under these names; None where one is missing or is no object."""
+    for name in names:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def derived_id(*parts: Any) -> str:
+    """An id for envelopes without one: a hash of what was said and when, so that a repeated record is recognised."""
+    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=True)
+    return f"h-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def digest_of(fields: Mapping[str, Any], context: Context) -> Any:

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from alignwatch import Exchange
 from monitor.envelopes._base import Context
-from monitor.envelopes._fields import deployment_of, digest_of, make, messages_of
+from monitor.envelopes._fields import deployment_of, digest_of, make
+from monitor.envelopes._messages import messages_of
 
 KNOWN: Final = frozenset({"id", "timestamp", "deployment", "prompt", "messages", "response"})
 ENOUGH: Final = 2

@@ -1,4 +1,8 @@
-"""Answers of a chat completion, whole or in chunks, and the event-stream text that carries chunks."""
+"""Answers of a chat completion or of an older text completion, whole or in chunks.
+
+Field names follow openai-python v3 (`types/chat/chat_completion.py`, `chat_completion_chunk.py`, `completion.py`);
+`content_filter_results` and `prompt_filter_results` are Azure's.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from monitor.envelopes._fields import expect, text_of
-from monitor.envelopes._parse import parse_inner
+from alignwatch import Finish
+from monitor.envelopes._answers import Answer, Reply
+from monitor.envelopes._fields import expect
+from monitor.envelopes._finish import normalise
+from monitor.envelopes._messages import text_of
+from monitor.envelopes._sse import DONE
+from monitor.envelopes._verdicts import azure_found, categories_of, moderation_found
 from monitor.errors import DecodeError
 
-DONE: Final = "[DONE]"
 MAX_CHOICES: Final = 128
 """The API's own limit of `n`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One choice."""
-
-    index: int
-    text: str
-    finish_reason: str | None
+def replies(body: Any) -> bool:
+    """Whether a body, or the first chunk of a list, is a completion."""
+    events = body if isinstance(body, list) else [body]
+    return any(isinstance(one, dict) and "choices" in one for one in events[:3])
 
 
 @dataclass(slots=True)
 class _Draft:
     content: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
+    refuses: bool = False
+    calls: bool = False
     finish_reason: str | None = None
+    found: list[str] = field(default_factory=list)
+    blocked: bool = False
 
     def answer(self, index: int) -> Answer:
-        refusal = "".join(self.refusal)
-        reason = "refusal" if refusal and self.finish_reason in {None, "stop"} else self.finish_reason
-        return Answer(index, "\n".join(part for part in ("".join(self.content), refusal) if part), reason)
+        content, refusal = "".join(self.content), "".join(self.refusal)
+        reason, finish = self.finish_reason, normalise(self.finish_reason)
+        if (refusal or (self.refuses and not content)) and finish in {None, "natural", "length"}:
+            reason, finish = ("refusal" if finish != "length" else reason), "model_refusal"
+        elif self.calls and not content and finish in {None, "natural"}:
+            # Some servers write `stop` under a tool call.
+            finish = "tool"
+        if self.blocked and finish in {None, "natural"}:
+            finish = "provider_block"
+        text = "\n".join(part for part in (content, refusal) if part)
+        return Answer(index, text, reason, finish, categories_of(self.found), self.blocked)
 
 
-def answers_of(body: Any) -> tuple[list[Answer], Mapping[str, Any]]:
-    """Answers in the order of their index, and the object that holds id, created and model.
+@dataclass(slots=True)
+class _Reading:
+    """What has been read of a body so far."""
+
+    delta: str
+    drafts: dict[int, _Draft] = field(default_factory=dict)
+    head: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    found: list[str] = field(default_factory=list)
+    blocked: bool = False
+
+
+def reply(body: Any) -> Reply:
+    """Answers in the order of their index, and id, time and model.
 
     Args:
         body: a completion, or a list of chunks (the `[DONE]` mark among them is ignored).
@@ -46,53 +75,80 @@ def answers_of(body: Any) -> tuple[list[Answer], Mapping[str, Any]]:
         DecodeError: neither; the detail names the place.
     """
     events = [one for one in body if one != DONE] if isinstance(body, list) else [body]
-    delta = "delta" if isinstance(body, list) else "message"
     where = "response[{}]" if isinstance(body, list) else "response"
-    drafts: dict[int, _Draft] = {}
-    head: dict[str, Any] = {}
+    reading = _Reading("delta" if isinstance(body, list) else "message")
     for number, event in enumerate(events):
         fields = expect(event, dict, where.format(number))
-        head = {name: fields.get(name) for name in ("id", "created", "model")} | {k: v for k, v in head.items() if v}
-        _add_choices(fields, delta, where.format(number), drafts)
-    if not drafts:
+        for name in ("id", "created", "model"):
+            if not reading.head.get(name):
+                reading.head[name] = fields.get(name)
+        _add_prompt_verdicts(fields, reading)
+        if fields.get("error") is not None and reading.drafts:
+            # The stream broke off: what came before is an answer without an end.
+            for draft in reading.drafts.values():
+                draft.finish_reason = draft.finish_reason or "error"
+            continue
+        _add_choices(fields, where.format(number), reading)
+    if not reading.drafts:
         raise DecodeError("missing-field", "response.choices: at least one choice is required")
-    return [drafts[index].answer(index) for index in sorted(drafts)], head
+    answers = [reading.drafts[index].answer(index) for index in sorted(reading.drafts)]
+    return Reply(answers, reading.head, reading.source, categories_of(reading.found), reading.blocked)
 
 
-def _add_choices(fields: Mapping[str, Any], delta: str, where: str, drafts: dict[int, _Draft]) -> None:
+def _add_prompt_verdicts(fields: Mapping[str, Any], reading: _Reading) -> None:
+    results = fields.get("prompt_filter_results") or fields.get("prompt_annotations")
+    if isinstance(results, list):
+        reading.source = "azure"
+        for result in results:
+            found, blocked = azure_found(result.get("content_filter_results") if isinstance(result, dict) else None)
+            reading.found += found
+            reading.blocked |= blocked
+    moderation = fields.get("moderation")
+    if isinstance(moderation, dict):
+        reading.source = reading.source or "openai-moderation"
+        reading.found += moderation_found(moderation.get("input"))
+
+
+def _add_choices(fields: Mapping[str, Any], where: str, reading: _Reading) -> None:
     for position, choice in enumerate(expect(fields.get("choices"), list, f"{where}.choices")):
         at = f"{where}.choices[{position}]"
         one = expect(choice, dict, at)
         index = one.get("index", position)
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < MAX_CHOICES:
             raise DecodeError("wrong-type", f"{at}.index: an integer from 0 to {MAX_CHOICES - 1} is allowed")
-        draft = drafts.setdefault(index, _Draft())
-        # Some gateways write assembled messages into what they call chunks, and the last chunk may have neither.
-        message = one.get(delta) or one.get("message") or {}
-        draft.content.append(text_of(expect(message, dict, f"{at}.{delta}").get("content"), f"{at}.{delta}.content"))
-        draft.refusal.append(text_of(message.get("refusal"), f"{at}.{delta}.refusal"))
+        draft = reading.drafts.setdefault(index, _Draft())
+        _add_text(one, at, draft, reading.delta)
         reason = one.get("finish_reason")
         if reason is not None:
             draft.finish_reason = expect(reason, str, f"{at}.finish_reason")
+        if isinstance(one.get("content_filter_results"), dict):
+            reading.source = reading.source or "azure"
+            found, blocked = azure_found(one["content_filter_results"])
+            draft.found += found
+            draft.blocked |= blocked
+    moderation = fields.get("moderation")
+    if isinstance(moderation, dict):
+        for draft in reading.drafts.values():
+            draft.found += moderation_found(moderation.get("output"))
 
 
-def chunks_of_sse(text: str) -> list[Any]:
-    """The JSON of each `data:` line of an event stream (WHATWG HTML, section 9.2).
+def _add_text(choice: Mapping[str, Any], at: str, draft: _Draft, delta: str) -> None:
+    # Some gateways write assembled messages into what they call chunks, and the last chunk may have neither.
+    message = expect(choice.get(delta) or choice.get("message") or {}, dict, f"{at}.{delta}")
+    draft.content.append(text_of(message.get("content"), f"{at}.{delta}.content"))
+    if isinstance(choice.get("text"), str):
+        draft.content.append(choice["text"])
+    refusal = message.get("refusal")
+    draft.refuses |= refusal is not None
+    draft.refusal.append(text_of(refusal, f"{at}.{delta}.refusal"))
+    draft.calls |= bool(message.get("tool_calls") or message.get("function_call"))
 
-    Raises:
-        DecodeError: a line's data is not JSON, or there is none.
-    """
-    chunks: list[Any] = []
-    for number, line in enumerate(text.splitlines()):
-        name, _, data = line.partition(":")
-        if name != "data" or data.strip() in {"", DONE}:
-            continue
-        try:
-            chunks.append(parse_inner(data))
-        except DecodeError as error:
-            raise DecodeError(error.reason, f"response: stream line {number}: {error.detail}") from None
-    if not chunks:
-        raise DecodeError(
-            "wrong-type", "response: is text; an object, an array of chunks or an event stream is allowed"
-        )
-    return chunks
+
+def blocked_by(error: Mapping[str, Any]) -> Finish | None:
+    """Whether an error body says that a filter stopped the call, rather than that the call failed."""
+    inner = error.get("innererror")
+    texts = [error.get("code"), error.get("type"), error.get("error_class")]
+    texts.append(inner.get("code") if isinstance(inner, dict) else None)
+    names = {one.lower() for one in texts if isinstance(one, str)}
+    blocked = names & {"content_filter", "responsibleaipolicyviolation", "content_policy_violation"}
+    return "provider_block" if blocked or "contentpolicyviolationerror" in names else None

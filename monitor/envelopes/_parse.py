@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.envelopes._fieldmap_config import FieldMap
 from monitor.errors import DecodeError
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -18,15 +19,17 @@ _LONE: Final = re.compile("[\ud800-\udfff]")
 
 
 class DecodeLimits(BaseModel):
-    """What a record may be at most; beyond lies the dead letter."""
+    """How records are read: what one may be at most (beyond lies the dead letter), and envelopes of one's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = 1 << 20
-    max_depth: Annotated[int, Field(ge=4, le=200)] = 32
-    """Nested arrays and objects; a chat request needs about 10, tool schemas some more."""
+    max_depth: Annotated[int, Field(ge=4, le=200)] = 64
+    """Nested arrays and objects; a chat request needs about 10, a structured message in OTLP's JSON about 30."""
     max_exchanges: Annotated[int, Field(ge=1, le=100_000)] = 1_000
     """In one array."""
+    field_maps: tuple[FieldMap, ...] = ()
+    """Envelopes of one's own, tried before the known ones."""
 
 
 def parse(value: bytes, limits: DecodeLimits) -> Any:

@@ -38,7 +38,7 @@ def fault(value: bytes, limits: DecodeLimits = LIMITS) -> DecodeError:
         (b"\x00\x00\x00\x00\x07\x02r-1", "not-json", "character 0"),
         (b"[" * 100_000, "too-deep", "deeper"),
         (b'{"a":' * 100_000, "too-deep", "deeper"),
-        (nested(40), "too-deep", "deeper than 32"),
+        (nested(80), "too-deep", "deeper than 64"),
         (GOOD.replace(b'"r-1"', b"NaN"), "not-finite", "NaN"),
         (GOOD.replace(b'"r-1"', b"1e999"), "not-finite", "double precision"),
         (GOOD.replace(b'"r-1"', b"1" * 5000), "not-json", "digits"),
@@ -75,7 +75,7 @@ def test_an_array_beyond_its_limit_is_refused_whole() -> None:
 
 def test_nesting_up_to_the_limit_is_read() -> None:
     assert decode(record(nested(31)), limits=LIMITS, default_deployment=None)
-    assert decode(record(nested(40)), limits=DecodeLimits(max_depth=60), default_deployment=None)
+    assert decode(record(nested(70)), limits=DecodeLimits(max_depth=90), default_deployment=None)
 
 
 def test_brackets_inside_texts_are_no_nesting() -> None:
