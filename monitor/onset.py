@@ -30,9 +30,11 @@ class Change:
     """The best-supported change in a history, compared with the baseline before it."""
 
     onset: float
-    """Epoch seconds of the first label after the change; likewise its interval."""
+    """Epoch seconds of the first label after the change."""
     low: float
+    """The change came after this label ..."""
     high: float
+    """... and not after this one."""
     odds_ratio: float
     odds_ratio_low: float
     odds_ratio_high: float
@@ -78,9 +80,11 @@ def find_change(history: History, rates: Floats, direction: Direction) -> Change
     surface = np.cumsum(gains[::-1], axis=0)[::-1][starts]
     profile = surface.max(axis=1)
     best = int(np.argmax(profile))
-    likely = history.first[starts[profile >= profile[best] - ONSET_DROP]]
+    likely = np.flatnonzero(profile >= profile[best] - ONSET_DROP)
     row = int(starts[best])
-    times = float(history.first[row]), float(likely.min()), float(likely.max())
+    # The model changed at some moment between two labels: after the one before the earliest likely candidate.
+    earliest, latest = starts[max(int(likely[0]) - 1, 0)], starts[int(likely[-1])]
+    times = float(history.first[row]), float(history.first[earliest]), float(history.first[latest])
     plausible = ratios[surface.max(axis=0) >= profile[best] - FOUND_EFFECT_DROP]
     return _change(_tail(history, row), gains[row:], ratios, times, plausible)
 

@@ -7,15 +7,15 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from scipy.special import betaincinv, betaln
+from scipy.special import betaln
 
+from monitor.baseline.limits import LIMIT_FLOOR, beta_limit
 from monitor.detectors import Direction, Floats, shift_odds
 
 PRIOR_MEANS: Final = np.linspace(0.005, 0.995, 100)
 PRIOR_STRENGTHS: Final = np.geomspace(0.5, 20.0, 24)
 """Labels that the prior may weigh. The cap keeps thin categories that look alike from hiding one that is not."""
 JEFFREYS: Final = 0.5
-_LIMIT_FLOOR: Final = 1e-5
 _NEWTON_STEPS: Final = 40
 _CONVERGED: Final = 1e-7
 
@@ -64,7 +64,7 @@ class StratumRates:
     def mean(self) -> Floats:
         """Posterior mean rates, shape [K]: what is reported as the baseline and what onset estimates start from."""
         a, b = self.posterior
-        result: Floats = np.clip(a / (a + b), _LIMIT_FLOOR, 1.0 - _LIMIT_FLOOR)
+        result: Floats = np.clip(a / (a + b), LIMIT_FLOOR, 1.0 - LIMIT_FLOOR)
         return result
 
     @cached_property
@@ -74,13 +74,13 @@ class StratumRates:
         result: Floats = a * b / ((a + b) ** 2 * (a + b + 1.0))
         return result
 
-    def own_limit(self, stratum: int, direction: Direction, confidence: float) -> float:
-        """One-sided limit of a single stratum's rate: upper for `up`, lower for `down`."""
-        mean, variance = self.mean[stratum], self.variance[stratum]
+    def own_limit(self, stratum: int, direction: Direction, confidence: float, arl: float = 1.0) -> float:
+        """One-sided limit of a single stratum's rate: upper for `up`, lower for `down`; see `beta_limit`."""
+        mean, variance = self.mean[[stratum]], self.variance[[stratum]]
         spread = self.between * mean * (1.0 - mean)
-        return float(_beta_limit(mean, variance + spread**2, direction, confidence))
+        return float(beta_limit(mean, variance + spread**2, direction, confidence, arl)[0])
 
-    def common_limit(self, mix: Floats, odds_ratios: Floats, confidence: float) -> Floats:
+    def common_limit(self, mix: Floats, odds_ratios: Floats, confidence: float, arl: float = 1.0) -> Floats:
         """Rates for a pooled stream to bet against: all strata shifted by one common log-odds, shape [K, R].
 
         A pooled stream need not have every stratum's rate below its limit. Its bet with odds ratio R is fair if
@@ -95,6 +95,7 @@ class StratumRates:
             mix: share of each stratum among the labels to come, shape [K], summing to 1.
             odds_ratios: of the detector, shape [R], all above 1 (upper limits) or all below (lower limits).
             confidence: one-sided, of all R together where there is more than one stratum.
+            arl: run length of the stream, in its labels; see `beta_limit`.
         """
         direction: Direction = "up" if odds_ratios[0] > 1.0 else "down"
         # The limits of different R fail together mostly, not always: simulated, halving the risk covers the rest.
@@ -105,16 +106,7 @@ class StratumRates:
         mean = (weights * means).sum(axis=0)
         spread = self.between * (weights * means * (1.0 - means)).sum(axis=0)
         variance = (weights**2 * self.variance[:, None]).sum(axis=0) + spread**2
-        return _shift_to(means, weights, _beta_limit(mean, variance, direction, confidence))
-
-
-def _beta_limit(mean: Floats, variance: Floats, direction: Direction, confidence: float) -> Floats:
-    """Quantiles of the beta distributions with these means and variances, never on the wrong side of the mean."""
-    strength = np.maximum(mean * (1.0 - mean) / np.maximum(variance, 1e-18) - 1.0, 1e-3)
-    level = confidence if direction == "up" else 1.0 - confidence
-    limit = np.clip(betaincinv(mean * strength, (1.0 - mean) * strength, level), _LIMIT_FLOOR, 1.0 - _LIMIT_FLOOR)
-    result: Floats = np.maximum(limit, mean) if direction == "up" else np.minimum(limit, mean)
-    return result
+        return _shift_to(means, weights, beta_limit(mean, variance, direction, confidence, arl))
 
 
 def _shift_to(rates: Floats, weights: Floats, target: Floats) -> Floats:

@@ -29,7 +29,7 @@ def pooled_truth() -> Strata:
 
 def with_limit(labels: Array, sums: Array, mix: Array) -> Array:
     """Ours: for each odds ratio one common log-odds shift to the limit of what its bet averages."""
-    return StratumRates(labels, sums).common_limit(mix, odds_ratio_grid("up"), DetectionConfig().limit_confidence)
+    return StratumRates(labels, sums).common_limit(mix, odds_ratio_grid("up"), DetectionConfig().limit_confidence, ARL)
 
 
 def plugged_in(labels: Array, sums: Array, mix: Array) -> Array:
