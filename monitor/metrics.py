@@ -33,6 +33,7 @@ MAX_SINKS: Final = 24
 MAX_RAW_FINISHES: Final = 24
 _INCIDENTS_REMEMBERED: Final = 4096
 _BATCH_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_CONFIDENCES: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -128,6 +129,12 @@ class Metrics:
         self._unread = self._counter(
             "exchanges_unread", "Labelled exchanges whose request alone was read, weighted to all traffic.", *by
         )
+        self._confidence = Histogram(
+            "alignwatch_label_confidence_ratio",
+            "Probability of the most probable outcome of an answer; low ones are near a coin toss.",
+            buckets=_CONFIDENCES,
+            registry=self.registry,
+        )
         self._unlabelable = self._counter(
             "exchanges_unlabelable", "Exchanges that could not be labelled, by reason.", "deployment", "reason"
         )
@@ -208,7 +215,9 @@ class Metrics:
         if label.behaviour is None:
             self._unread.labels(deployment, category).inc(label.weight)
             return
-        series = (deployment, category, label.behaviour.name)
+        behaviour = label.behaviour
+        self._confidence.observe(max(behaviour.refusal, behaviour.partial, behaviour.compliance, behaviour.degenerate))
+        series = (deployment, category, behaviour.name)
         self._labelled.labels(*series).inc()
         self._weighted.labels(*series).inc(label.weight)
 

@@ -9,6 +9,7 @@ from typing import Final, get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from alignwatch import Incident
 from monitor.service_status import ServiceStatus
 from monitor.status import DeploymentStatus, State, StreamStatus
 
@@ -121,6 +122,7 @@ def _deployments(deployments: list[DeploymentStatus]) -> Iterator[Metric]:
         ("deployment",),
         [((d.name,), d.last_event.timestamp()) for d in deployments if d.last_event is not None],
     )
+    yield from _incident_times(deployments)
     capped = CounterMetricFamily(
         "alignwatch_labels_capped",
         "Labels counted but kept out of the detectors, by reason.",
@@ -130,6 +132,32 @@ def _deployments(deployments: list[DeploymentStatus]) -> Iterator[Metric]:
         for reason, n in sorted(deployment.capped.items()):
             capped.add_metric((deployment.name, reason), n)
     yield capped
+
+
+def _incident_times(deployments: list[DeploymentStatus]) -> Iterator[Metric]:
+    """When the newest incident of each verdict began and was found, and the change before it: marks for dashboards."""
+    newest: dict[tuple[str, str], Incident] = {}
+    for deployment in deployments:
+        for incident in deployment.incidents:
+            newest.setdefault((deployment.name, incident.verdict), incident)
+    yield _gauge(
+        "incident_detected_timestamp_seconds",
+        "When the newest incident was detected, in event time.",
+        ("deployment", "verdict"),
+        [(key, one.detected_at.timestamp()) for key, one in newest.items()],
+    )
+    yield _gauge(
+        "incident_onset_timestamp_seconds",
+        "When the newest incident began, by the estimate, in event time.",
+        ("deployment", "verdict"),
+        [(key, one.onset.estimate.timestamp()) for key, one in newest.items() if one.onset is not None],
+    )
+    yield _gauge(
+        "incident_change_timestamp_seconds",
+        "The change event nearest before the newest incident's onset.",
+        ("deployment", "verdict"),
+        [(key, one.nearest_change.timestamp.timestamp()) for key, one in newest.items() if one.nearest_change],
+    )
 
 
 def _streams(deployments: list[DeploymentStatus]) -> Iterator[Metric]:
