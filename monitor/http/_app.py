@@ -1,4 +1,4 @@
-"""Routes of the HTTP face; it only reads, and it needs nothing from any other server.
+"""Routes of the HTTP face; without a door it only reads, and it needs nothing from any other server.
 
     GET /livez     200 while the process can make progress, 503 with the reason otherwise
     GET /readyz    200 while it takes traffic, 503 with the reason otherwise
@@ -6,7 +6,8 @@
     GET /status    ServiceStatus as JSON; `?panes=NAME` keeps the chart points of the named deployments alone
     GET /          the status page; its files lie under /static/
 
-No page, metric or status holds the text of a prompt or an answer.
+With a door (`_door`) gateways deliver traffic here too. No page, metric or status holds the text of a prompt or an
+answer.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from monitor.http._door import Door, door_routes
 from monitor.http._headers import SecurityHeaders
 from monitor.metrics import Metrics
 from monitor.service_status import ServiceStatus
@@ -47,7 +49,9 @@ class ServiceView(Protocol):
         """Everything that `/status` says."""
 
 
-def create_app(view: ServiceView, metrics: Metrics, *, allowed_hosts: Sequence[str] | None = None) -> Starlette:
+def create_app(
+    view: ServiceView, metrics: Metrics, *, allowed_hosts: Sequence[str] | None = None, door: Door | None = None
+) -> Starlette:
     """The ASGI application; `metrics` takes its gauges from `view` from here on.
 
     Args:
@@ -55,6 +59,7 @@ def create_app(view: ServiceView, metrics: Metrics, *, allowed_hosts: Sequence[s
         metrics: served at `/metrics`.
         allowed_hosts: `Host` headers that are answered, others get 400; None answers all. Pass LOOPBACK_HOSTS where
             the server listens on loopback.
+        door: takes traffic in; None where it comes another way.
     """
     metrics.watch(view.status)
     middleware = [Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=2048, compresslevel=4)]
@@ -68,6 +73,7 @@ def create_app(view: ServiceView, metrics: Metrics, *, allowed_hosts: Sequence[s
             Route("/status", _status(view)),
             Route("/", _page),
             Mount("/static", StaticFiles(directory=STATIC)),
+            *(door_routes(door, metrics) if door is not None else ()),
         ],
         middleware=middleware,
     )

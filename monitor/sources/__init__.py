@@ -1,4 +1,4 @@
-"""Where records come from, behind one typed protocol: Kafka, files and stdin, and the in-memory twin.
+"""Where records come from, behind one typed protocol: Kafka, HTTP, files and stdin, and the in-memory twin.
 
 A source hands out `Record`s with their place (`TopicPartition`, offset), is acknowledged only after the caller's own
 state has committed, and is told at `start` where that state says to go on.
@@ -7,8 +7,10 @@ state has committed, and is told at `start` where that state says to go on.
 from __future__ import annotations
 
 from monitor.sources._base import Header, PositionOf, Producer, Record, Source, TopicPartition
-from monitor.sources._config import FileConfig, KafkaConfig, SourceConfig
+from monitor.sources._config import FileConfig, HttpSourceConfig, KafkaConfig, SourceConfig
 from monitor.sources._files import FileSource, read_lines
+from monitor.sources._http import HttpSource
+from monitor.sources._inbox import Inbox, InboxFullError, Incoming, MemoryInbox, ProducerInbox
 from monitor.sources._kafka import KafkaSource
 from monitor.sources._memory import MemoryProducer, MemorySource, Sent
 from monitor.sources._open import open_producer, open_source
@@ -18,13 +20,20 @@ __all__ = [
     "FileConfig",
     "FileSource",
     "Header",
+    "HttpSource",
+    "HttpSourceConfig",
+    "Inbox",
+    "InboxFullError",
+    "Incoming",
     "KafkaConfig",
     "KafkaProducerSink",
     "KafkaSource",
+    "MemoryInbox",
     "MemoryProducer",
     "MemorySource",
     "PositionOf",
     "Producer",
+    "ProducerInbox",
     "Record",
     "Sent",
     "Source",

@@ -77,14 +77,30 @@ class FileConfig(BaseModel):
         return (str(value),) if isinstance(value, str | Path) else value
 
 
+class HttpSourceConfig(BaseModel):
+    """The spool behind the HTTP door: accepted records lie there, prompts and answers included, until counted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spool: Path = Path("alignwatch-spool")
+    """A folder on a local disk, readable by its owner alone."""
+    max_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] = 1 << 30
+    """Beyond this senders are told to come back later (429)."""
+    segment_bytes: Annotated[int, Field(ge=1 << 16, le=1 << 32)] = 32 << 20
+    """Size of a file; files are removed whole once all in them is counted."""
+    queue_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 32)] = 64 << 20
+    """Records that may wait for the disk."""
+
+
 class SourceConfig(BaseModel):
     """Which source, and its settings; the other kinds' tables are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["kafka", "file", "memory"] = "kafka"
+    kind: Literal["kafka", "http", "file", "memory"] = "kafka"
     kafka: KafkaConfig = Field(default_factory=KafkaConfig)
     file: FileConfig = Field(default_factory=FileConfig)
+    http: HttpSourceConfig = Field(default_factory=HttpSourceConfig)
 
     def faults(self) -> list[str]:
         """What still keeps this source from being opened, one line each: key, value, what is allowed."""

@@ -6,6 +6,7 @@ from monitor.errors import ConfigError
 from monitor.sources._base import PositionOf, Producer, Source
 from monitor.sources._config import SourceConfig
 from monitor.sources._files import FileSource
+from monitor.sources._http import HttpSource
 from monitor.sources._kafka import KafkaSource
 from monitor.sources._memory import MemoryProducer, MemorySource
 from monitor.sources._produce import KafkaProducerSink
@@ -25,6 +26,8 @@ def open_source(config: SourceConfig, *, position_of: PositionOf | None = None) 
         raise ConfigError(faults)
     if config.kind == "kafka":
         return KafkaSource(config.kafka, position_of=position_of)
+    if config.kind == "http":
+        return HttpSource(config.http)
     if config.kind == "file":
         return FileSource(config.file.paths)
     return MemorySource()
