@@ -90,10 +90,12 @@ def by_tfidf(texts: Sequence[str], seed: int = 11) -> Scores:
 def embed(texts: Sequence[str]) -> Scores:
     """Normalised mean-pooled embeddings by the base MiniLM as it comes, shape (n, 384)."""
     import torch
-    from transformers import AutoModel
+    from transformers import AutoModel, logging
 
     from classifiers.training.network import BASE, special_tokens, tokenizer
 
+    logging.set_verbosity_error()  # it reports the pooler, which this way of pooling does not use
+    logging.disable_progress_bar()
     tok = tokenizer()
     tok.enable_truncation(EMBEDDED_TOKENS)
     pad = special_tokens(tok).pad
