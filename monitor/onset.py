@@ -11,8 +11,10 @@ import numpy as np
 from monitor.detectors import Direction, Floats, odds_ratio_grid
 from monitor.panes import History
 
-SIZES: Final = 48
-"""Odds ratios tried, 1.05 to 400: finer and wider than the detector's grid, as sizes are estimated here."""
+SIZES: Final = 96
+LARGEST_SIZE: Final = 1e6
+"""Odds ratios tried, from 1.05: finer and wider than the detector's grid, as sizes are estimated here (a rate of one in
+ten thousand may become one half)."""
 ONSET_DROP: Final = 3.0
 """Change points whose log-likelihood is within this of the best one make the onset's interval."""
 EFFECT_DROP: Final = 1.92
@@ -109,7 +111,7 @@ def size_of_change(
 
 
 def _sizes(direction: Direction) -> Floats:
-    return odds_ratio_grid(direction, SIZES, 1.05, 400.0)
+    return odds_ratio_grid(direction, SIZES, 1.05, LARGEST_SIZE)
 
 
 def _tail(history: History, row: int) -> History:
@@ -135,8 +137,8 @@ def _change(
 
 def _gains(history: History, rates: Floats, ratios: Floats) -> Floats:
     """Log-likelihood ratio of each row for each size, shape [rows, sizes]."""
-    rate = rates[history.stratum][:, None]
-    result: Floats = history.sums[:, None] * np.log(ratios) - history.labels[:, None] * np.log1p(rate * (ratios - 1.0))
+    stakes = np.log1p(rates[:, None] * (ratios - 1.0))
+    result: Floats = history.sums[:, None] * np.log(ratios) - history.labels[:, None] * stakes[history.stratum]
     return result
 
 

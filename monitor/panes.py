@@ -233,7 +233,7 @@ class Ring:
     def load(self, state: dict[str, Any]) -> None:
         """From `dump`."""
         digests = state["digests"]
-        self.fine = deque(Seen(*item[:-1], digest=digests[item[-1]]) for item in state["fine"])
+        self.fine = deque(Seen._make([*item[:-1], digests[item[-1]]]) for item in state["fine"])
         self.coarse = [Coarse(a, b, {k: (n, s, c) for k, n, s, c in counts}) for a, b, counts in state["coarse"]]
 
 

@@ -9,7 +9,8 @@ from alignwatch import Incident, Label
 from monitor.baseline import Baseline, policy_of
 from monitor.detection.budget import Allowance
 from monitor.detection.caps import Caps, admitted, key_of
-from monitor.detection.cases import Cases, left_open
+from monitor.detection.case import left_open
+from monitor.detection.cases import Cases
 from monitor.detection.epoch import EpochGuard
 from monitor.detection.watch import Watch
 from monitor.detection_config import DetectionConfig
