@@ -49,8 +49,9 @@ class DetectionConfig(BaseModel):
     """Event time covered by a pane of the windowed view."""
     learning_labels: Annotated[int, Field(ge=1)] = 1000
     """Sensitive labels that a baseline should rest on."""
-    recovery_arl: Annotated[float, Field(ge=10.0)] = 1e6
-    """Labels at an elevated rate before an incident is, on average, closed by mistake."""
+    recovery_arl: Annotated[float, Field(ge=10.0)] = 1e5
+    """Labels before an incident is, on average, closed by mistake while its rate is still two fifths as far off (in
+    log-odds) as it was proven to be; far more while nothing has changed."""
     max_deployments: Annotated[int, Field(ge=1)] = 1000
     """Labels of further deployments are counted and kept out, so that a broken gateway cannot fill the memory."""
 
