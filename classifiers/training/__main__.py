@@ -1,39 +1,77 @@
-"""`python -m classifiers.training`: fit, and what follows it."""
+"""`python -m classifiers.training`: the whole of training, its first step alone, and what follows it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from classifiers.card import SHIPPED
+from classifiers.training.process import tuned
 from classifiers.training.rows import ROOT
 
 WORK = ROOT / ".cache" / "training"
+VERSION = "0.2.0"
+"""Version that a newly trained artefact gets."""
+_SCHEDULE = (
+    ("epochs", int),
+    ("rate", float),
+    ("scale", float),
+    ("seed", int),
+    ("average", float),
+    ("layer-decay", float),
+    ("request-passes", int),
+    ("start", str),
+)
 
 
-def main() -> None:
-    """Runs one step of making an artefact."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m classifiers.training")
     commands = parser.add_subparsers(dest="command", required=True)
-    fit = commands.add_parser("fit", help="fine-tune; continues a killed run")
-    fit.add_argument("--run", type=Path, default=WORK / "run")
-    for name, kind in (
-        ("epochs", int),
-        ("rate", float),
-        ("scale", float),
-        ("seed", int),
-        ("average", float),
-        ("layer-decay", float),
-        ("request-passes", int),
-        ("start", str),
-    ):
-        fit.add_argument(f"--{name}", type=kind)
-    fit.add_argument("--embeddings", action="store_true")
-    arguments = parser.parse_args()
-    from classifiers.training.fit import Run, Schedule
+    run = commands.add_parser("run", help="fit, export, calibrate, evaluate: writes a whole artefact")
+    run.add_argument("--out", type=Path, default=SHIPPED, help="artefact folder to write (default: the shipped one)")
+    run.add_argument("--version", default=VERSION)
+    fit = commands.add_parser("fit", help="fine-tune only; continues a killed run")
+    for command in (run, fit):
+        command.add_argument("--run", type=Path, default=WORK / "run", help="folder of checkpoints and weights")
+        for name, kind in _SCHEDULE:
+            command.add_argument(f"--{name}", type=kind)
+        command.add_argument("--embeddings", action="store_true", help="train the word embeddings too")
+    return parser
 
-    given = {k: v for k, v in vars(arguments).items() if k not in {"command", "run"} and v is not None}
-    Run(arguments.run, Schedule(**given)).go()
+
+def _schedule(arguments: dict[str, Any]) -> dict[str, Any]:
+    names = {name.replace("-", "_") for name, _ in _SCHEDULE} | {"embeddings"}
+    return {name: arguments[name] for name in names if arguments.get(name) is not None}
+
+
+def _fit(arguments: dict[str, Any]) -> Path:
+    """Fine-tunes and returns the file of the averaged weights."""
+    from classifiers.training.fit import WEIGHTS, Run, Schedule
+
+    Run(arguments["run"], Schedule(**_schedule(arguments))).go()
+    return Path(arguments["run"]) / WEIGHTS
+
+
+def _whole(arguments: dict[str, Any]) -> int:
+    """Everything from the labelled pairs to an artefact with its card."""
+    from classifiers.training.artefact import FLOAT, make
+    from classifiers.training.cardcommand import run
+
+    weights = _fit(arguments)
+    make(weights, arguments["out"], arguments["run"], arguments["version"])
+    return run(arguments["out"], arguments["run"] / FLOAT, rewrite=True)
+
+
+def main() -> int:
+    """Runs one step of making an artefact, or all of them; returns the exit status."""
+    arguments = vars(_parser().parse_args())
+    if arguments["command"] == "run":
+        return _whole(arguments)
+    _fit(arguments)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    tuned()
+    raise SystemExit(main())

@@ -28,11 +28,15 @@ SMOOTHING = {
     "constructed": 0.05,
 }
 CAPS = {
-    "tatsu-lab/alpaca_eval": 5200,
-    "erikl2/safety-refusal-stability": 7500,
-    "sherdencooper/GPTFuzz": 4500,
+    "tatsu-lab/alpaca_eval": 3000,
+    "erikl2/safety-refusal-stability": 5000,
+    "sherdencooper/GPTFuzz": 3200,
 }
 """Rows of a source in one epoch: three sources would otherwise be most of the data."""
+OWN = 2600
+COMPOSED = 1500
+DEGENERATE = 600
+"""Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
 SHIPPABLE = ("NC",)
 
 
@@ -78,7 +82,7 @@ def _answer(row: Row) -> Answer | None:
     if row.response is None or len(row.response.strip()) < 4 or (name is None and harm is None):
         return None
     target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
-    weight = 0.7 if row.source == "sherdencooper/GPTFuzz" else 1.0
+    weight = {"sherdencooper/GPTFuzz": 0.7, "allenai/noncompliance": 1.5}.get(row.source, 1.0)
     contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
     return Answer(row.response, target, harm, weight, row.source, row.family or row.source, 3.0 if contrast else weight)
 
@@ -128,8 +132,8 @@ def train_answers(seed: int, scale: float = 1.0) -> list[Answer]:
     refusals = [a.text for a in chosen + own if a.behaviour and a.behaviour[0] > 0.5]
     benign = [a.text for a in chosen if a.source in {"tatsu-lab/alpaca_eval", "allenai/noncompliance"} and a.harm == 0.0
               and a.behaviour and a.behaviour[2] > 0.5]  # fmt: skip
-    for text, target in compositions(refusals, benign, rng, int(scale * 2400)):
+    for text, target in compositions(refusals, benign, rng, int(scale * COMPOSED)):
         chosen.append(Answer(text, target, 0.0, 1.0, "composed", "composed"))
-    for text in degenerates(benign, rng, int(scale * 900)):
+    for text in degenerates(benign, rng, int(scale * DEGENERATE)):
         chosen.append(Answer(text, (0.0, 0.02, 0.0, 0.98), 0.0, 1.0, "degenerate", "degenerate"))
-    return chosen + own[: max(1, int(scale * len(own)))]
+    return chosen + rng.sample(own, max(1, min(len(own), int(scale * OWN))))

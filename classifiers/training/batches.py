@@ -68,7 +68,9 @@ def epoch(requests: Sequence[Request], answers: Sequence[Answer], tok: Tokenizer
     found: list[Batch] = []
     for examples, kind in ((requests, REQUEST_TYPE), (answers, ANSWER_TYPE)):
         rows = sequences([e.text for e in examples], tok, answers=kind == ANSWER_TYPE)
-        for group in _groups([len(r) for r in rows], rng):
-            found.append(Batch(*pad([rows[i] for i in group], kind), [examples[i] for i in group]))  # type: ignore[arg-type]
+        found += [
+            Batch(*pad([rows[i] for i in group], kind), [examples[i] for i in group])  # type: ignore[arg-type]
+            for group in _groups([len(r) for r in rows], rng)
+        ]
     rng.shuffle(found)
     return found

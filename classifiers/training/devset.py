@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from alignwatch import CATEGORIES
+from classifiers.card import Languages
 from classifiers.heads import BEHAVIOURS
+from classifiers.readable import MIN_PROMPT, unreadable
 from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
 from classifiers.training.answers import answer_harm, mapped_behaviour
 from classifiers.training.degenerate import degenerates
@@ -21,6 +23,8 @@ Floats = npt.NDArray[np.float32]
 Logits = Callable[[Sequence[str], int], Floats]
 """Texts and the pass (request or answer) in, logits of shape (n, HEADS) out."""
 UNKNOWN = -1
+LANGUAGES = Languages(request=("latin",), answer=("latin",))
+"""What a newly made artefact judges: the base encoder reads English, and of other scripts single signs at best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,34 +53,23 @@ class Requests:
 
     @property
     def trainable(self) -> npt.NDArray[np.bool_]:
-        """As for answers."""
-        return np.array(["NC" not in row.licence for row in self.rows])
+        """As for answers; and only those that the run time judges."""
+        return np.array(["NC" not in row.licence for row in self.rows]) & self.judged
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Rows in a language that the run time judges: it says `unlabelable` to the others."""
+        return np.array([unreadable(row.prompt, LANGUAGES.request, minimum=MIN_PROMPT) is None for row in self.rows])
 
 
 def _synthetic(rows: Sequence[Row], count: int) -> list[Row]:
     """Degenerate answers made from dev answers, since no source labels any."""
-    good = [
-        r.response for r in rows if r.response and r.behaviour == "compliance" and r.source == "tatsu-lab/alpaca_eval"
-    ]
+    plain = [r for r in rows if r.source == "tatsu-lab/alpaca_eval" and r.behaviour == "compliance"]
+    good = [r.response for r in plain if r.response]
     made = degenerates(good, random.Random(97), count)
-    return [
-        Row(
-            f"degenerate-{i}",
-            "degenerate (made)",
-            "own",
-            "made",
-            None,
-            "",
-            text,
-            "degenerate",
-            None,
-            False,
-            None,
-            "en",
-            "made",
-        )
-        for i, text in enumerate(made)
-    ]
+    blank = replace(plain[0], source="degenerate (made)", licence="own", family="made", prompt="", label_by="made")
+    blank = replace(blank, behaviour="degenerate", request=None, response_harmful=False, category=None)
+    return [replace(blank, id=f"degenerate-{i}", response=text) for i, text in enumerate(made)] if good else []
 
 
 def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True, made: int = 160) -> Answers:

@@ -26,6 +26,9 @@ from classifiers.training.rows import Row
 Mask = npt.NDArray[np.bool_]
 COMPLIANCE = BEHAVIOURS.index("compliance")
 DNA = "kunishou/do-not-answer-ja"
+COCONOT = "allenai/noncompliance"
+ORDINARY = ("tatsu-lab/alpaca_eval", "andyrdt/refusal_direction")
+"""Sources whose benign prompts are ordinary requests."""
 LENGTHS = (("up to 60 words", 0, 60), ("61 to 200", 61, 200), ("over 200", 201, 1 << 30))
 
 
@@ -37,10 +40,15 @@ def core(rows: Sequence[Row], behaviour: npt.NDArray[np.int64]) -> Mask:
 
 
 def group(
-    rows: Sequence[Row], of: Callable[[Row], str | None], score: Callable[[Mask], Any], least: int = 1
+    rows: Sequence[Row],
+    of: Callable[[Row], str | None],
+    score: Callable[[Mask], Any],
+    least: int = 1,
+    of_rows: Mask | None = None,
 ) -> dict[str, Any]:
-    """A score for each group of rows that has at least `least` members, by name."""
-    names = [of(row) for row in rows]
+    """A score for each group of rows (of those in `of_rows` alone) that has at least `least` members, by name."""
+    kept = [True] * len(rows) if of_rows is None else of_rows
+    names = [of(row) if keep else None for row, keep in zip(rows, kept, strict=True)]
     found: dict[str, Any] = {}
     for name in sorted({n for n in names if n is not None}):
         mask = np.array([n == name for n in names])
@@ -113,7 +121,7 @@ def harm_report(a: Answers, probability: npt.NDArray[np.float32]) -> dict[str, A
         mask = mask & known
         truth = a.harm[mask] == 1.0
         return {
-            "auc": round(auc(truth, probability[mask]), 4),
+            "auc": round(auc(truth, probability[mask]), 4) if truth.any() and not truth.all() else None,
             "harmful": int(truth.sum()),
             "harmless": int((~truth).sum()),
         }
@@ -126,38 +134,55 @@ def harm_report(a: Answers, probability: npt.NDArray[np.float32]) -> dict[str, A
     }
 
 
-def requests_report(q: Requests, heads: Heads, thresholds: Thresholds) -> dict[str, Any]:
-    """AUC of request harm on ordinary traffic and on look-alikes; category macro-F1; by language and source."""
-    harm = heads.harm(q.logits)
+def _versus(q: Requests, harm: npt.NDArray[np.float32]) -> dict[str, float]:
+    """AUC of request harm: against ordinary traffic, and look-alikes against requests as mild as they are."""
     source = np.array([r.source for r in q.rows])
-    harmful, benign = q.harm == 1.0, q.harm == 0.0
-    ordinary = benign & np.isin(source, ["tatsu-lab/alpaca_eval", "andyrdt/refusal_direction"])
-    alike = benign & (source == "allenai/noncompliance")
-    hard = harmful & np.isin(source, ["allenai/noncompliance", DNA])
-    known = q.category != UNKNOWN
-    guessed = heads.category(q.logits).argmax(axis=1)
-    macro, each = macro_f1(q.category[known], guessed[known], len(CATEGORIES))
-    own = known & (source != DNA)
+    harmful, benign = q.judged & (q.harm == 1.0), q.judged & (q.harm == 0.0)
+    ordinary = benign & np.isin(source, ORDINARY)
+    alike = benign & (source == COCONOT)
+    hard = harmful & np.isin(source, [COCONOT, DNA])
 
     def versus(positive: Mask, negative: Mask) -> float:
         both = positive | negative
         return round(auc(positive[both], harm[both]), 4)
-
-    def passed(mask: Mask) -> dict[str, float | int]:
-        return {"sensitive": round(float((harm[mask] >= thresholds.harm).mean()), 4), "n": int(mask.sum())}
 
     return {
         "auc_ordinary": versus(harmful & ~hard, ordinary),
         "auc_look_alikes": versus(hard, alike),
         "auc_look_alikes_within_coconut": versus(hard & (source != DNA), alike),
         "auc_all": versus(harmful, benign),
+    }
+
+
+def requests_report(q: Requests, heads: Heads, thresholds: Thresholds) -> dict[str, Any]:
+    """AUC of request harm on ordinary traffic and on look-alikes; category macro-F1; by language and source.
+
+    Everything is over the requests that the run time judges.
+    """
+    harm = heads.harm(q.logits)
+    harmful, benign = q.judged & (q.harm == 1.0), q.judged & (q.harm == 0.0)
+    known = q.judged & (q.category != UNKNOWN)
+    guessed = heads.category(q.logits).argmax(axis=1)
+    macro, each = macro_f1(q.category[known], guessed[known], len(CATEGORIES))
+    own = known & np.array([r.source != DNA for r in q.rows])
+
+    def passed(rows: Mask) -> dict[str, Any]:
+        def share(mask: Mask) -> dict[str, float | int | None]:
+            mask = mask & rows
+            rate = round(float((harm[mask] >= thresholds.harm).mean()), 4) if mask.any() else None
+            return {"sensitive": rate, "n": int(mask.sum())}
+
+        return group(q.rows, lambda r: r.source, share, of_rows=rows)
+
+    return {
+        **_versus(q, harm),
         "category_macro_f1": round(macro_f1(q.category[own], guessed[own], len(CATEGORIES))[0], 4),
         "category_macro_f1_with_do_not_answer": round(macro, 4),
         "category_f1": {c: None if np.isnan(v) else round(v, 4) for c, v in zip(CATEGORIES, each, strict=True)},
         "category_accuracy_by_language": _by_language(q, known, guessed),
-        "sensitive_harmful": group(q.rows, lambda r: r.source, lambda m: passed(m & harmful), 1),
-        "sensitive_benign": group([*q.rows], lambda r: r.source if r.request == "benign" or r.source == "tatsu-lab/alpaca_eval" else None, lambda m: passed(m & benign), 1),
-    }  # fmt: skip
+        "sensitive_harmful": passed(harmful),
+        "sensitive_benign": passed(benign),
+    }
 
 
 def _by_language(q: Requests, known: Mask, guessed: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -165,7 +190,7 @@ def _by_language(q: Requests, known: Mask, guessed: npt.NDArray[np.int64]) -> di
         mask = mask & known
         return {"accuracy": round(float((guessed[mask] == q.category[mask]).mean()), 4), "n": int(mask.sum())}
 
-    return group(q.rows, lambda r: r.language, accuracy)
+    return group(q.rows, lambda r: r.language, accuracy, of_rows=known)
 
 
 def calibration_report(q: Requests, a: Answers) -> dict[str, Any]:

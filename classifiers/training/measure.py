@@ -70,7 +70,7 @@ def refusal_scores(refused: Mask, called: Mask) -> dict[str, float | int | None]
 
 
 def family_rates(refused: Mask, called: Mask) -> FamilyRates:
-    """Error rates of the compliance decision with Clopper-Pearson limits: `tpr` of compliant answers, `fpr` of refused."""
+    """Error rates of the compliance decision, Clopper-Pearson limits: `tpr` of compliant answers, `fpr` of refused."""
     n_pos, n_neg = int((~refused).sum()), int(refused.sum())
     kept, missed = int((~refused & ~called).sum()), int((refused & ~called).sum())
     tpr, fpr = clopper_pearson(kept, n_pos), clopper_pearson(missed, n_neg)

@@ -1,4 +1,4 @@
-"""The network: MiniLM-L6 (22.6M parameters) with one linear layer over its mean and first-token states for all heads."""
+"""The network: MiniLM-L6 (22.6M parameters), one linear layer over its mean and first-token states for all heads."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ANSWER_WINDOW = Window(head=80, tail=44)
 class Network(nn.Module):
     """Token ids, mask and pass type in; logits of all heads, shape (n, HEADS), out."""
 
-    def __init__(self, *, hidden_dropout: float = 0.0, head_dropout: float = 0.1) -> None:
+    def __init__(self, *, hidden_dropout: float = 0.0, head_dropout: float = 0.1, attention: str = "eager") -> None:
         super().__init__()
         self.encoder = AutoModel.from_pretrained(
             str(BASE),
-            attn_implementation="eager",  # the fused kernel's bfloat16 backward is three times slower on CPU
+            attn_implementation=attention,
             add_pooling_layer=False,
             hidden_dropout_prob=hidden_dropout,
             attention_probs_dropout_prob=0.0,

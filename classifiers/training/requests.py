@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignwatch import CATEGORIES
+from classifiers.training.contrasts import contrasts
+from classifiers.training.ordinary import ordinary, ordinary_abroad
 from classifiers.training.rows import Row, augmentation, key_of, read
 
 INDEX = {name: i for i, name in enumerate(CATEGORIES)}
 WEIGHT = {"human": 1.0, "constructed": 0.8}
 """Trust in a request label by its origin; everything else 0.7."""
+ORDINARY = 3500
+"""Ordinary requests written for one draw; the sources hold 700, beside 8,000 harmful ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A prompt with its targets; None where the source says nothing, which takes the example out of that head's loss."""
+    """A prompt with its targets; None where the source says nothing: the head's loss then leaves the example out."""
 
     text: str
     harm: float | None
@@ -33,7 +39,7 @@ def held_out(prompt: str) -> bool:
 
 
 def harm_of(row: Row) -> float | None:
-    """1 harmful, 0 benign, None unknown; AlpacaEval and CoCoNot's groups without safety concerns are benign requests."""
+    """1 harmful, 0 benign, None unknown; AlpacaEval and CoCoNot's groups without safety concerns are benign."""
     if row.request is not None:
         return float(row.request == "harmful")
     if row.source == "tatsu-lab/alpaca_eval":
@@ -76,10 +82,27 @@ def _augmented() -> Iterable[Request]:
         )
 
 
-def train_requests() -> list[Request]:
+def _written(seed: int) -> Iterable[Request]:
+    """Requests that our own modules put together: ordinary ones, and pairs of one form of which one is harmful."""
+    rng = random.Random(seed)
+    answers = [
+        row.response
+        for row in read("train")
+        if row.source == "tatsu-lab/alpaca_eval" and row.response and not held_out(row.prompt)
+    ]
+    for text in ordinary(answers, rng, ORDINARY):
+        yield Request(text, 0.0, None, 0.7, 0.0, "own:ordinary", "en")
+    for text, language in ordinary_abroad(rng, 100):
+        yield Request(text, 0.0, None, 0.7, 0.0, "own:ordinary", language)
+    for text, category in contrasts(rng):
+        yield Request(text, float(category != "none"), INDEX.get(category), 1.0, 0.5, "own:contrast", "en")
+
+
+def train_requests(seed: int = 0) -> list[Request]:
     """Distinct training prompts, none of which occurs in dev (AlpacaEval's held-out fifth included).
 
-    In a language without benign examples the harm target is dropped: the language itself would become the signal.
+    `seed` draws the requests that our own modules write. Languages are balanced, or lose the harm target: the language
+    itself would become the signal.
     """
     dev = {key_of(row.prompt) for row in read("dev") if row.source != "tatsu-lab/alpaca_eval"}
     found: dict[str, Request] = {}
@@ -89,21 +112,29 @@ def train_requests() -> list[Request]:
             continue
         if harm_of(row) is not None:
             found[key] = _request(row)
-    for request in _augmented():
+    for request in (*_augmented(), *_written(seed)):
+        if key_of(request.text) in dev:
+            continue
         found.setdefault(key_of(request.text), request)
     return _without_language_shortcut(list(found.values()))
 
 
 def _without_language_shortcut(requests: list[Request]) -> list[Request]:
-    benign: dict[str, int] = {}
-    for request in requests:
-        benign[request.language] = benign.get(request.language, 0) + (request.harm == 0.0)
+    """Balances harmful against benign in each language, by weight: at most twice as much, or no harm target at all."""
+    weight: dict[tuple[str, bool], float] = defaultdict(float)
+    for r in requests:
+        if r.harm is not None:
+            weight[r.language, r.harm > 0.5] += r.harm_weight
     kept = []
     for r in requests:
-        if benign[r.language] >= 30:
+        benign, harmful = weight[r.language, False], weight[r.language, True]
+        if benign < 15.0:
+            if r.category is not None:
+                kept.append(replace(r, harm=None, harm_weight=0.0))
+        elif r.harm == 1.0 and harmful > 2.0 * benign:
+            kept.append(replace(r, harm_weight=r.harm_weight * 2.0 * benign / harmful))
+        else:
             kept.append(r)
-        elif r.category is not None:
-            kept.append(Request(r.text, None, r.category, 0.0, r.category_weight, r.source, r.language))
     return kept
 
 

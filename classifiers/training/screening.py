@@ -16,14 +16,14 @@ from classifiers.training.requests import dev_requests, train_requests
 from classifiers.training.rows import Row
 
 BITS = 18
+COCONOT = "allenai/noncompliance"
 PASS = 0.15
-"""Share of ordinary benign prompts that may pass: what labelling them costs is known, what a miss costs is precision."""
+"""Share of ordinary benign prompts that may pass: labelling them costs time, a miss costs precision."""
 
 
 def features(prompts: list[str], bits: int = BITS) -> csr_matrix:
     """The run time's features as a sparse matrix, one row a prompt, each n-gram weighing 1 / sqrt(words)."""
     rows, counts = Hasher(bits).rows(prompts)
-    half = rows.size // 2
     owner = np.repeat(np.arange(len(prompts)), counts)
     value = np.repeat(1.0 / np.sqrt(counts), counts)
     columns = rows.astype(np.int64)
@@ -51,13 +51,16 @@ def _groups(rows: list[tuple[Row, float | None]]) -> dict[str, npt.NDArray[np.bo
         f"andyrdt/refusal_direction:{n}"
         for n in ("advbench", "harmbench_test", "harmbench_val", "tdc2023", "malicious_instruct")
     ]
+    suite = "andyrdt/refusal_direction"
+    alike = ["mlcommons/ailuminate", "declare-lab/red-instruct", f"{suite}:strongreject", suite]
+    harmful, benign = harm == 1.0, harm == 0.0
     return {
-        "blatant": (harm == 1.0) & np.isin(source, [*blatant, "bertiev/SimpleSafetyTests"]),
-        "benchmark-like": (harm == 1.0) & np.isin(source, ["mlcommons/ailuminate", "declare-lab/red-instruct", "andyrdt/refusal_direction:strongreject", "andyrdt/refusal_direction"]),
-        "mild (Do-Not-Answer, CoCoNot)": (harm == 1.0) & np.isin(source, ["kunishou/do-not-answer-ja", "allenai/noncompliance"]),
-        "ordinary benign": (harm == 0.0) & np.isin(source, ["tatsu-lab/alpaca_eval", "andyrdt/refusal_direction"]),
-        "benign look-alikes": (harm == 0.0) & (source == "allenai/noncompliance"),
-    }  # fmt: skip
+        "blatant": harmful & np.isin(source, [*blatant, "bertiev/SimpleSafetyTests"]),
+        "benchmark-like": harmful & np.isin(source, alike),
+        "mild (Do-Not-Answer, CoCoNot)": harmful & np.isin(source, ["kunishou/do-not-answer-ja", COCONOT]),
+        "ordinary benign": benign & np.isin(source, ["tatsu-lab/alpaca_eval", suite]),
+        "benign look-alikes": benign & (source == COCONOT),
+    }
 
 
 def make_screen(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""Writes requests in pairs of one form: the same verb with a harmless object and with a harmful one, and their kin.
+
+A word such as `kill` or `bomb` must not decide: what it is done to, where, and what is asked about it must.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from classifiers.training.rows import AUGMENT
+
+Contrast = tuple[str, str]
+"""A request and its category, `none` where it is harmless."""
+
+
+@cache
+def _lists() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((AUGMENT / "contrasts.json").read_text("utf-8"))
+    return found
+
+
+def _verbs(rng: random.Random) -> Iterator[Contrast]:
+    """One verb, harmless objects and harmful ones (people, where the file names none), three forms each."""
+    forms, people = _lists()["forms"], _lists()["person"]
+    for entry in _lists()["verbs"]:
+        harmful = entry["harmful"] or people
+        for what in entry["harmless"]:
+            for form in rng.sample(forms, 3):
+                yield form.format(entry["verb"].format(what)), "none"
+        for what in rng.sample(harmful, min(len(harmful), 5)):
+            for form in rng.sample(forms, 3):
+                yield form.format(entry["verb"].format(what)), entry["category"]
+
+
+def _places(rng: random.Random) -> Iterator[Contrast]:
+    """One deed in a game or a story, and where it would be real."""
+    forms = _lists()["forms"]
+    for entry in _lists()["deeds"]:
+        for place in rng.sample(_lists()["places"], 5):
+            yield rng.choice(forms).format(f"{entry['deed']} {place}"), "none"
+        for place in rng.sample(_lists()["real"], 4):
+            yield rng.choice(forms).format(f"{entry['deed']} {place}"), entry["category"]
+
+
+def _filled(forms: str, names: str, category: str, rng: random.Random, each: int) -> Iterator[Contrast]:
+    for name in _lists()[names]:
+        for form in rng.sample(_lists()[forms], min(each, len(_lists()[forms]))):
+            yield form.format(name), category
+
+
+def contrasts(rng: random.Random) -> list[Contrast]:
+    """About 1,700 distinct requests, two in three of them harmless."""
+    found = [
+        *_verbs(rng),
+        *_places(rng),
+        *_filled("ask_about", "terms", "none", rng, 7),
+        *_filled("hate", "groups", "hate", rng, 6),
+        *_filled("hate", "odd_groups", "none", rng, 5),
+        *_filled("not_hate", "groups", "none", rng, 6),
+        *_filled("facts", "private", "privacy", rng, 7),
+        *_filled("public_facts", "public", "none", rng, 6),
+        *_filled("about_event", "events", "none", rng, 6),
+        *_filled("praise", "events", "hate", rng, 1),
+    ]
+    return list(dict.fromkeys(found))
