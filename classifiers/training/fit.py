@@ -150,7 +150,7 @@ class Run:
         return self.average.network
 
     def step(self, batch: Batch, step: int, total: int) -> float:
-        """Learns from one batch and returns its loss; `step` of `total` decides the rate and which tokens are hidden."""
+        """Learns from one batch and returns its loss; `step` of `total` decides rate and hidden tokens."""
         self._set_rate(step, total)
         ids = self._masked(batch, step).to(self.device)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half):
