@@ -74,9 +74,8 @@ def run(arguments: list[str] | None = None) -> int:
     except click.Abort:
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); there is nobody left to tell.
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output went away (`| head`), for which click exits by itself; nobody is left to tell.
         return 0
     except Exception as error:  # noqa: BLE001 - told below, by kind
         return _tell(error)

@@ -44,15 +44,25 @@ class Onset(Strict):
         """
         if text.casefold() == "none":
             return None
-        if text.endswith("%"):
-            return cls(fraction=float(text[:-1]) / 100)
-        if text.isdigit():
+        if text.isdecimal():
             return cls(count=int(text))
-        try:
-            number = float(text)
-        except ValueError:
-            return cls(time=datetime.fromisoformat(text))
-        return cls(fraction=number)
+        number = _number(text)
+        return cls(fraction=number) if number is not None else cls(time=_instant(text))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        allowed = "none, a fraction, a number of exchanges or an instant is allowed"
+        raise ValueError(f"onset {text!r}: {allowed}") from None
 
 
 class PairFilter(Strict):
