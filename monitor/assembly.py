@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
-from alerts.sinks import open_sinks
 from alignwatch import Incident
+from monitor.assembly_alerts import open_alerts
+from monitor.assembly_roles import build_detect, build_label
 from monitor.clock import Clock, SystemClock
 from monitor.config import Settings
-from monitor.dead_letters import DeadLetters, open_dead_letters
+from monitor.dead_letters import open_dead_letters
 from monitor.engine import Engine
-from monitor.errors import ConfigError
-from monitor.intake import Intake, LabelIntake
+from monitor.errors import SourceError, StateError
 from monitor.metrics import Metrics
-from monitor.outlets import SNAPSHOT, DetectOutlet, TopicOutlet
+from monitor.outlets import SNAPSHOT, DetectOutlet, Enqueue
 from monitor.recorded import exchange_intake, guards, load, make_engine, seen_ids
 from monitor.service import Parts, Role, Service
-from monitor.sources import Producer, Source, SourceConfig, TopicPartition, open_producer, open_source
-from monitor.state import State
-from monitor.worker import Outlet, Worker
+from monitor.sources import Source, TopicPartition, open_producer, open_source
+from monitor.state import CHOICE, State
+from monitor.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -40,52 +38,71 @@ class Given:
     on_incidents: Callable[[Sequence[Incident]], None] | None = None
 
 
-def assemble(settings: Settings, role: Role = "all", given: Given | None = None) -> Service:
+def assemble(
+    settings: Settings, role: Role = "all", given: Given | None = None, *, accept_new_state: bool = False
+) -> Service:
     """A service, ready to start.
 
     Args:
         settings: checked settings.
         role: `all` is the sidecar; `label` writes labels to a topic, `detect` reads them from one.
         given: parts to use instead of opening them.
+        accept_new_state: start from no evidence where the state is missing or damaged, instead of refusing.
 
     Raises:
         AlignwatchError: an artefact, baseline, state or setting is not as it must be; nothing was started.
     """
-    builder = _Builder(settings, role, given or Given())
-    return builder.build()
+    given = given or Given()
+    if role == "label":
+        return build_label(settings, given.clock)
+    if role == "detect":
+        return build_detect(settings, given.clock, accept_new=accept_new_state, on_incidents=given.on_incidents)
+    return _Sidecar(settings, given, accept_new=accept_new_state).build()
 
 
-class _Builder:
-    def __init__(self, settings: Settings, role: Role, given: Given) -> None:
+class _Sidecar:
+    def __init__(self, settings: Settings, given: Given, *, accept_new: bool) -> None:
         self.settings = settings
-        self.role = role
         self.given = given
+        self.accept_new = accept_new
         self.metrics = Metrics()
-        self.seen = seen_ids(settings)
         self.worker: Worker | None = None
-        self.classifier: str | None = None
 
     def build(self) -> Service:
         settings, given = self.settings, self.given
         producer = open_producer(settings.source) if settings.source.kind == "kafka" else None
         dead_letters = open_dead_letters(settings.dead_letters, producer)
-        intake = self._intake(dead_letters)
-        state = State(settings.state.path) if self.role != "label" else None
+        seen = seen_ids(settings)
+        classifier = load(settings)
+        checks = guards(settings, self.metrics, dead_letters, given.clock, seen)
+        intake = exchange_intake(settings, checks, classifier, given.clock)
+        state = State(settings.state.path, accept_new=self.accept_new)
         engine = self._engine(state)
-        outbox, dispatcher = self._alerts(state)
-        outlet = self._outlet(engine, state, outbox, dispatcher, producer)
-        source = given.source or open_source(self._source_config(), position_of=self._position_of)
-        if state is not None:
-            self.seen.restore(state.seen())
+        seen.restore(state.seen())
+        outbox, dispatcher = open_alerts(settings, state, self.metrics)
+        source = given.source or open_source(
+            settings.source, position_of=self._position_of, check_new=self._check_new(state)
+        )
+        outlet = DetectOutlet(
+            intake,
+            engine,
+            state,
+            seen,
+            metrics=self.metrics,
+            enqueue=self._enqueue(outbox),
+            clock=given.clock,
+            on_incidents=self._told(dispatcher),
+        )
         self.worker = Worker(
             source,
-            intake,
             outlet,
             dead_letters=dead_letters,
             clock=given.clock,
             config=settings.worker,
-            positions=state.positions() if state is not None else {},
+            positions=state.positions(),
+            background=given.source is None and settings.source.kind == "kafka",
             on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
+            held=intake.held,
         )
 
         def release() -> None:
@@ -103,7 +120,7 @@ class _Builder:
             engine=engine,
             outbox=outbox,
             dispatcher=dispatcher,
-            classifier=self.classifier,
+            classifier=classifier.digest,
             clock=given.clock,
             close=release,
         )
@@ -113,89 +130,48 @@ class _Builder:
     def _position_of(self, where: TopicPartition) -> int | None:
         return self.worker.position_of(where) if self.worker is not None else None
 
-    def _source_config(self) -> SourceConfig:
-        source = self.settings.source
-        if self.role != "detect":
-            return source
-        if source.kind != "kafka":
-            raise ConfigError([f"source.kind = {source.kind!r}: `run --role detect` reads the labels topic; use kafka"])
-        kafka = source.kafka.model_copy(
-            update={"topics": (self.settings.labels.topic,), "group_id": f"{source.kafka.group_id}-detect"}
-        )
-        return source.model_copy(update={"kafka": kafka})
-
-    def _intake(self, dead_letters: DeadLetters) -> Intake:
-        checks = guards(self.settings, self.metrics, dead_letters, self.given.clock, self.seen)
-        if self.role == "detect":
-            return LabelIntake(checks)
-        classifier = load(self.settings)
-        self.classifier = classifier.digest
-        return exchange_intake(self.settings, checks, classifier, self.given.clock)
-
-    def _engine(self, state: State | None) -> Engine | None:
-        if state is None:
+    def _check_new(self, state: State) -> Callable[[TopicPartition, int | None], None] | None:
+        if not state.fresh or self.accept_new:
             return None
+
+        def refuse(part: TopicPartition, committed: int | None) -> None:
+            if committed:
+                raise SourceError(
+                    f"the state file {state.path} is new, but its consumer group has counted"
+                    f" {part.topic}[{part.partition}] up to offset {committed}: {CHOICE}"
+                )
+
+        return refuse
+
+    def _engine(self, state: State) -> Engine:
         engine = self.given.engine or make_engine(self.settings, self.settings.baseline.path)
-        body = state.snapshot(SNAPSHOT)
-        if body is not None:
-            engine.restore(body)
-            log.info("resumed", extra={"state": str(state.path), "positions": len(state.positions())})
-        elif state.fresh:
+        try:
+            body = state.snapshot(SNAPSHOT)
+            if body is not None:
+                engine.restore(body)
+                log.info("resumed", extra={"state": str(state.path), "positions": len(state.positions())})
+        except StateError as error:
+            if not self.accept_new:
+                raise
+            state.set_aside(error)
+        if state.fresh:
             log.warning("new state file: detection starts from nothing", extra={"state": str(state.path)})
         return engine
 
-    def _alerts(self, state: State | None) -> tuple[Outbox | None, Dispatcher | None]:
-        if state is None or state.path is None:
-            return None, None
-        outbox = Outbox(state.connection, now=time.time)
-        dispatcher = Dispatcher(
-            state.path,
-            open_sinks(self.settings.alerts),
-            self.settings.alerts,
-            on_delivery=self._delivered,
-            on_notice=lambda sink, text: log.warning(text, extra={"sink": sink}),
-        )
-        return outbox, dispatcher
-
-    def _delivered(self, sink: str, outcome: Literal["sent", "retry", "rejected"]) -> None:
-        if outcome == "sent":
-            self.metrics.alert_sent(sink)
-        else:
-            self.metrics.alert_failed(sink, rejected=outcome == "rejected")
-
-    def _outlet(
-        self,
-        engine: Engine | None,
-        state: State | None,
-        outbox: Outbox | None,
-        dispatcher: Dispatcher | None,
-        producer: Producer | None,
-    ) -> Outlet:
-        if engine is None or state is None:
-            if producer is None:
-                raise ConfigError([f"source.kind = {self.settings.source.kind!r}: `run --role label` needs kafka"])
-            return TopicOutlet(producer, self.settings.labels.topic)
-
+    def _enqueue(self, outbox: Outbox) -> Enqueue:
         routes = self.settings.alerts.routes
 
         def enqueue(connection: sqlite3.Connection, incidents: Sequence[Incident]) -> None:
             del connection  # the outbox was opened on the state's own connection
             for incident in incidents:
-                assert outbox is not None
                 outbox.enqueue(incident, routes)
 
+        return enqueue
+
+    def _told(self, dispatcher: Dispatcher) -> Callable[[Sequence[Incident]], None]:
         def told(incidents: Sequence[Incident]) -> None:
-            if dispatcher is not None:
-                dispatcher.wake()
+            dispatcher.wake()
             if self.given.on_incidents is not None:
                 self.given.on_incidents(incidents)
 
-        return DetectOutlet(
-            engine,
-            state,
-            self.seen,
-            metrics=self.metrics,
-            enqueue=enqueue if outbox is not None else None,
-            clock=self.given.clock,
-            on_incidents=told,
-        )
+        return told

@@ -35,6 +35,8 @@ class ClassifierConfig(Section):
     path: Path | None = None
     """Artefact folder; the one shipped with the package when unset."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
+    attached_only: bool = False
+    """Load no classifier: traffic brings its verdicts with it, and what brings none is unlabelable."""
     screen: bool = True
     """Look at every prompt with the cheap screen; off, only the uniform rate decides."""
 
@@ -50,6 +52,9 @@ class StateConfig(Section):
     """Where state lives."""
 
     path: Path = Path("alignwatch-state.sqlite3")
+    """The sidecar's file."""
+    topic: Annotated[str, Field(min_length=1, max_length=249)] = "alignwatch.state"
+    """Compacted topic of `run --role detect`, with as many partitions as the labels topic; made when missing."""
 
 
 class HttpConfig(Section):

@@ -1,4 +1,9 @@
-"""Remembers which exchange ids were counted, so that a record delivered twice changes nothing."""
+"""Remembers which exchange ids were counted, so that a record delivered twice changes nothing.
+
+The horizon: an id is known for `dedup_window_seconds` of event time (an hour by default) behind the newest one, and
+within the latest `dedup_capacity` ids. A record sent twice further apart than that counts twice; records delivered
+twice by Kafka do not, however far apart, because offsets commit together with what they led to.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +65,14 @@ class SeenIds:
 
     def committed(self) -> None:
         """What `fresh` returned is safe."""
+        self._new.clear()
+
+    def rollback(self) -> None:
+        """Forget what was added since the last `committed`: its records will come again."""
+        for key, _ in reversed(self._new):
+            self._known.discard(key)
+            if self._order and self._order[-1][0] == key:
+                self._order.pop()
         self._new.clear()
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Where labels go: into the detectors, whose state commits with everything else, or onto a `labels` topic."""
+"""Where the sidecar's labels go: into the detectors, whose state commits with everything else."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from alignwatch import Incident, Label
 from monitor.clock import Clock
 from monitor.dedup import SeenIds
 from monitor.engine import Engine
-from monitor.errors import SourceError, StateError
+from monitor.intake import Intake
 from monitor.metrics import Metrics
-from monitor.sources import Producer, TopicPartition
+from monitor.sources import Record, TopicPartition
 from monitor.state import State
 
 SNAPSHOT = "engine"
@@ -27,9 +27,10 @@ class Enqueue(Protocol):
 
 
 class DetectOutlet:
-    """Stage B: labels to evidence, incidents and pages.
+    """Stages A and B in one process: records to labels, labels to evidence, incidents and pages, in one state file.
 
     Args:
+        intake: records to labels.
         engine: the detectors, already restored.
         state: where they commit.
         seen: the intake's memory of ids, committed with them.
@@ -40,6 +41,7 @@ class DetectOutlet:
 
     def __init__(
         self,
+        intake: Intake,
         engine: Engine,
         state: State,
         seen: SeenIds,
@@ -49,6 +51,7 @@ class DetectOutlet:
         clock: Clock | None = None,
         on_incidents: Callable[[Sequence[Incident]], None] | None = None,
     ) -> None:
+        self._intake = intake
         self._engine = engine
         self._state = state
         self._seen = seen
@@ -59,8 +62,20 @@ class DetectOutlet:
         self._pending: dict[str, Incident] = {}
         self._newest = (float("-inf"), 0.0)
 
-    def take(self, labels: Sequence[Label]) -> bool:
-        """Count the labels; True when an incident opened or changed."""
+    def take(self, records: Sequence[Record]) -> bool:
+        """Label and count the records; True when an incident opened or changed."""
+        return self.count(self._intake.read(records))
+
+    def forget(self, parts: frozenset[TopicPartition]) -> bool:
+        """The state file keeps its own positions, whoever else has read the partition meanwhile."""
+        del parts
+        return False
+
+    def recover(self) -> None:
+        """A state file's commit has either happened or not."""
+
+    def count(self, labels: Sequence[Label]) -> bool:
+        """Feed labels to the detectors."""
         found = self._engine.process(labels)
         if labels and self._clock is not None:
             newest = max(label.timestamp.timestamp() for label in labels)
@@ -103,33 +118,3 @@ class DetectOutlet:
             self._pending.pop(incident.id, None)
             self._pending[incident.id] = incident
             self._metrics.incident(incident)
-
-
-class TopicOutlet:
-    """Stage A alone: labels onto a topic, keyed by deployment so that one detector sees all of it.
-
-    Delivery is at least once: labels are flushed before the offsets are acknowledged, and whoever reads the topic
-    ignores ids that it has counted.
-    """
-
-    def __init__(self, producer: Producer, topic: str) -> None:
-        self._producer = producer
-        self._topic = topic
-
-    def take(self, labels: Sequence[Label]) -> bool:
-        """Send the labels; False, since nothing is urgent here."""
-        for label in labels:
-            self._producer.send(self._topic, label.deployment.encode(), label.to_json().encode())
-        return False
-
-    def commit(self, positions: dict[TopicPartition, int]) -> None:
-        """Wait until the broker has every label.
-
-        Raises:
-            StateError: it has not; nothing may be acknowledged.
-        """
-        del positions
-        try:
-            self._producer.flush()
-        except SourceError as error:
-            raise StateError(f"labels topic {self._topic!r}: {error}") from error

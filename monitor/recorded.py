@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from alerts.incidents import with_summary
 from alignwatch import Incident, Label
-from classifiers import Classifier, load_card, load_classifier, load_rates, load_screen
+from classifiers import Labeller, Pair, PairLabels, Unlabelable, load_card, load_classifier, load_rates, load_screen
 from monitor.baseline import load as load_baselines
 from monitor.clock import Clock, ManualClock
 from monitor.compact import short_classifier
@@ -38,18 +39,32 @@ def seen_ids(settings: Settings) -> SeenIds:
     return SeenIds(settings.intake.dedup_window_seconds, settings.intake.dedup_capacity)
 
 
-def load(settings: Settings) -> Classifier:
-    """The classifier that the settings name.
+class AttachedOnly:
+    """Stands where the classifier would in a service whose traffic brings its verdicts with it."""
+
+    digest = "attached"
+
+    def label(self, pairs: Sequence[Pair]) -> list[PairLabels]:
+        """What brought no verdict can't be labelled."""
+        # Not one of the classifier's own reasons, which are about the text.
+        return [PairLabels(None, None, None, cast("Unlabelable", "no-classifier"))] * len(pairs)
+
+
+def load(settings: Settings) -> Labeller:
+    """The classifier that the settings name, or none where only attached verdicts count.
 
     Raises:
         ClassifierError: it is missing or its digest does not match.
     """
+    if settings.classifier.attached_only:
+        return AttachedOnly()
     return load_classifier(settings.classifier.path, threads=settings.classifier.threads)
 
 
-def exchange_intake(settings: Settings, checks: Guards, classifier: Classifier, clock: Clock) -> ExchangeIntake:
+def exchange_intake(settings: Settings, checks: Guards, classifier: Labeller, clock: Clock) -> ExchangeIntake:
     """Stage A: sampler, screen and classifier from the settings."""
-    screen = load_screen(settings.classifier.path) if settings.classifier.screen else None
+    wanted = settings.classifier.screen and not settings.classifier.attached_only
+    screen = load_screen(settings.classifier.path) if wanted else None
     return ExchangeIntake(checks, Sampler(settings.sampling, screen, clock), LabellingStage(classifier))
 
 

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.engine import Engine
 from monitor.http import LOOPBACK_HOSTS, HttpServer, create_app
 from monitor.metrics import Metrics
 from monitor.service_status import (
@@ -24,6 +23,7 @@ from monitor.service_status import (
 )
 from monitor.sources import Source
 from monitor.state import State
+from monitor.status import DeploymentStatus
 from monitor.worker import Worker
 
 Role = Literal["all", "label", "detect"]
@@ -32,6 +32,13 @@ STATUS_SECONDS: Final = 1.0
 """Real seconds between looks at the detectors for `/status`; the page polls about as often."""
 LIVE_SECONDS: Final = 120.0
 """A loop that has not turned for this long is stuck: far above any batch, below Kafka's max.poll.interval of 300 s."""
+
+
+class Watching(Protocol):
+    """The detectors, as far as the status needs them."""
+
+    def status(self) -> list[DeploymentStatus]:
+        """One for each deployment, by name."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Parts:
     source_kind: str
     metrics: Metrics
     state: State | None
-    engine: Engine | None
+    engine: Watching | None
     outbox: Outbox | None
     dispatcher: Dispatcher | None
     classifier: str | None

@@ -7,8 +7,11 @@ detectors have counted, and every incident that they raised is in the outbox.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -16,7 +19,12 @@ from alignwatch import Incident
 from monitor.errors import StateError
 from monitor.sources import TopicPartition
 
+log = logging.getLogger(__name__)
+
 FORMAT: Final = 1
+MIGRATIONS: Final[dict[int, tuple[str, ...]]] = {}
+"""Statements that turn a file of this format into one of the next; run in one transaction, after a copy was made."""
+CHOICE: Final = "restore it from a backup, or start anew on purpose with --accept-new-state"
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -29,26 +37,71 @@ CREATE INDEX IF NOT EXISTS seen_by_time ON seen(timestamp);
 """
 
 
+class LostStateError(StateError):
+    """The file is there, and what it held can't be read: starting anew is the operator's decision."""
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a state file and what SQLite keeps beside it; the name found is a new one."""
+    number = next(n for n in itertools.count(1) if not path.with_name(f"{path.name}.damaged-{n}").exists())
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(path.with_name(f"{path.name}.damaged-{number}{suffix}"))
+    return path.with_name(f"{path.name}.damaged-{number}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything inside is committed together, or nothing; for connections that commit by themselves."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 class State:
     """An open state file.
 
     Args:
         path: the file, or None for a database in memory (replay, tests).
+        accept_new: set a damaged file aside and start anew, instead of refusing.
 
     Raises:
         StateError: the file is not a database, damaged, of another format, or locked by another process.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, accept_new: bool = False) -> None:
         self.path = path
         self.fresh = path is None or not path.exists()
-        if path is not None and not self.fresh and path.stat().st_size == 0:
-            raise StateError(f"{path}: the state file is empty; restore it, or remove it to start anew on purpose")
+        """Nothing was there: detection starts from no evidence."""
+        try:
+            self.connection = self._open()
+        except LostStateError as error:
+            if not accept_new:
+                raise
+            self._begin_anew(error)
+
+    def _begin_anew(self, error: StateError) -> None:
+        if self.path is not None:
+            log.warning("starting anew", extra={"reason": str(error), "set_aside": str(_set_aside(self.path))})
+        self.fresh = True
         self.connection = self._open()
+
+    def set_aside(self, error: StateError) -> None:
+        """Start anew on purpose, because of `error`; the file is kept under another name."""
+        self.connection.close()
+        self._begin_anew(error)
 
     def _open(self) -> sqlite3.Connection:
         where = self.path or "memory"
         try:
+            if self.path is not None and not self.fresh and self.path.stat().st_size == 0:
+                raise LostStateError(f"{where}: the state file is empty; {CHOICE}")
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
@@ -58,11 +111,14 @@ class State:
             connection.execute("PRAGMA synchronous=FULL")
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                raise StateError(f"{where}: the state file is damaged ({verdict}); restore it from a backup")
+                raise LostStateError(f"{where}: the state file is damaged ({verdict}); {CHOICE}")
             connection.executescript(_SCHEMA)
             self._check_format(connection)
-        except (sqlite3.Error, OSError) as error:
-            raise StateError(f"{where}: the state can't be opened: {error}; restore it or name another file") from error
+        except sqlite3.DatabaseError as error:
+            kind = StateError if isinstance(error, sqlite3.OperationalError) else LostStateError
+            raise kind(f"{where}: the state can't be opened: {error}; {CHOICE}") from error
+        except OSError as error:
+            raise StateError(f"{where}: the state can't be opened: {error}") from error
         return connection
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
@@ -70,7 +126,21 @@ class State:
         if row is None:
             connection.execute("INSERT INTO meta VALUES('format', ?)", (str(FORMAT),))
         elif row[0] != str(FORMAT):
-            raise StateError(f"{self.path}: state format {row[0]}; this version reads format {FORMAT}")
+            self._migrate(connection, str(row[0]))
+
+    def _migrate(self, connection: sqlite3.Connection, found: str) -> None:
+        steps = range(int(found), FORMAT) if found.isdigit() else range(0)
+        if not steps or any(step not in MIGRATIONS for step in steps):
+            raise LostStateError(f"{self.path}: state format {found}; this version reads format {FORMAT}; {CHOICE}")
+        if self.path is not None:
+            with sqlite3.connect(self.path.with_name(f"{self.path.name}.format-{found}")) as copy:
+                connection.backup(copy)
+            copy.close()
+        with transaction(connection):
+            for statement in (one for step in steps for one in MIGRATIONS[step]):
+                connection.execute(statement)
+            connection.execute("UPDATE meta SET value=? WHERE key='format'", (str(FORMAT),))
+        log.info("migrated the state", extra={"from_format": found, "to_format": FORMAT})
 
     def commit(
         self,
@@ -130,7 +200,7 @@ class State:
             return None
         body = bytes(row[0])
         if hashlib.sha256(body).hexdigest() != row[1]:
-            raise StateError(f"{self.path}: snapshot {name!r} does not match its digest; restore it from a backup")
+            raise StateError(f"{self.path}: snapshot {name!r} does not match its digest; {CHOICE}")
         return body
 
     def positions(self) -> dict[TopicPartition, int]:

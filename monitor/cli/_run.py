@@ -19,11 +19,12 @@ from monitor.service import Service
 @click.command()
 @config_option
 @click.option("--role", type=click.Choice(["all", "label", "detect"]), default="all", show_default=True)
-def command(config_path: Path | None, role: Literal["all", "label", "detect"]) -> None:
+@click.option("--accept-new-state", is_flag=True, help="Start from no evidence where the state is missing or damaged.")
+def command(config_path: Path | None, role: Literal["all", "label", "detect"], *, accept_new_state: bool) -> None:
     """Read traffic, label, detect, page; until SIGTERM, which drains and commits (a second one stops at once)."""
     loaded = settings(config_path).settings
     configure(loaded.log.level, loaded.log.format)
-    service = assemble(loaded, role)
+    service = assemble(loaded, role, accept_new_state=accept_new_state)
     stop_on_signals(service)
     service.start()
     if service.url is not None:

@@ -15,6 +15,7 @@ from monitor.sources._kafka import KafkaSource
 from monitor.sources._memory import MemoryProducer, MemorySource, Sent
 from monitor.sources._open import open_producer, open_source
 from monitor.sources._produce import KafkaProducerSink
+from monitor.sources._transactions import KafkaTransactions, Transactions
 
 __all__ = [
     "FileConfig",
@@ -28,6 +29,7 @@ __all__ = [
     "KafkaConfig",
     "KafkaProducerSink",
     "KafkaSource",
+    "KafkaTransactions",
     "MemoryInbox",
     "MemoryProducer",
     "MemorySource",
@@ -39,6 +41,7 @@ __all__ = [
     "Source",
     "SourceConfig",
     "TopicPartition",
+    "Transactions",
     "open_producer",
     "open_source",
     "read_lines",

@@ -40,6 +40,9 @@ class Record:
 PositionOf = Callable[[TopicPartition], int | None]
 """Next offset of a partition according to the caller's state, None where it has none. Called on the polling thread."""
 
+CheckNew = Callable[[TopicPartition, int | None], None]
+"""Told of a partition and the group's offset there; raises SourceError to refuse it."""
+
 
 class Source(Protocol):
     """A stream of records that can be resumed from stated positions.

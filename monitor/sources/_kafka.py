@@ -5,26 +5,26 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import kafka
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaError, RetriableError
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.structs import MemberState
 
 from monitor.errors import SourceError
-from monitor.sources._base import PositionOf, Record, TopicPartition
+from monitor.sources._base import CheckNew, PositionOf, Record, TopicPartition
 from monitor.sources._client import Connector
 from monitor.sources._config import KafkaConfig
+from monitor.sources._convert import consumer_options, offsets_of, record_of, source_error, theirs
 from monitor.sources._joins import keep_finished_joins
+from monitor.sources._places import OBSERVE_TIMEOUT_MS, Places
 from monitor.sources._rebalance import Rebalances
 
 log = logging.getLogger(__name__)
 
 OBSERVE_SECONDS: Final = 5.0
 """Between two looks at the ends of our partitions, which measure lag and prove that the brokers answer."""
-OBSERVE_TIMEOUT_MS: Final = 1_500
 CLOSE_TIMEOUT_MS: Final = 5_000
 
 
@@ -36,6 +36,8 @@ class KafkaSource:
         position_of: asked on the polling thread for the next offset of each partition that a rebalance brings; None
             (the callback or its answer) leaves it to `start`'s positions at the first assignment, then to the group's
             committed offset, then to `auto_offset_reset`.
+        check_new: told of each partition that no position of ours is known for, with the group's offset; may raise a
+            SourceError to refuse it.
 
     Offsets that lie beyond the end of their partition (a topic deleted and made again) are refused rather than reset,
     because everything up to the old position would be skipped in silence.
@@ -44,14 +46,23 @@ class KafkaSource:
         ConfigError: a secret's file or variable is missing or empty.
     """
 
-    def __init__(self, config: KafkaConfig, *, position_of: PositionOf | None = None) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        *,
+        position_of: PositionOf | None = None,
+        check_new: CheckNew | None = None,
+    ) -> None:
         self._config = config
+        self._check_new = check_new
         self._position_of = position_of
         self._rebalances = Rebalances()
-        self._connector = Connector(kafka.KafkaConsumer, _consumer_options(config))
+        self._places = Places(config)
+        self._connector = Connector(kafka.KafkaConsumer, consumer_options(config))
         self._consumer: Any = None
         self._first: dict[TopicPartition, int] = {}
         self._unsettled: set[TopicPartition] = set()
+        self._rewound: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
         self._lag: dict[TopicPartition, int] = {}
         self._assigned: frozenset[TopicPartition] = frozenset()
@@ -86,7 +97,7 @@ class KafkaSource:
                 return []
             if isinstance(error, SourceError):
                 raise
-            raise _source_error(error) from error
+            raise source_error(error) from error
         try:
             self._observe(consumer)
         except KafkaError as error:
@@ -122,7 +133,7 @@ class KafkaSource:
             self._put_back(consumer, batches)
             return []
         records = [
-            _record(TopicPartition(*part), message)
+            record_of(TopicPartition(*part), message)
             for part, messages in batches.items()
             if TopicPartition(*part) not in moved and TopicPartition(*part) in held
             for message in messages
@@ -141,23 +152,23 @@ class KafkaSource:
         for part in self._unsettled:
             self._next.pop(part, None)
         targets = {part: target for part in self._unsettled if (target := self._target(part)) is not None}
+        targets |= {
+            part: self._places.group_position(consumer, part)
+            for part in self._rewound & self._unsettled - targets.keys()
+        }
+        if self._check_new is not None:
+            for part in self._unsettled - targets.keys():
+                self._check_new(part, self._places.committed(consumer, part))
         if targets:
-            starts, ends = self._bounds(consumer, targets)
+            starts, ends = self._places.bounds(consumer, targets)
             for part, target in targets.items():
                 self._seek(consumer, part, target, starts[part], ends[part])
         self._unsettled.clear()
+        self._rewound.clear()
         # Positions given at the start are for the first assignment: later, another member may have been further.
         self._first.clear()
         self._observed_at = float("-inf")
         return set(targets)
-
-    def _bounds(
-        self, consumer: Any, parts: Iterable[TopicPartition]
-    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """First and next-to-come offset of each partition, from the brokers."""
-        theirs = _theirs(parts)
-        starts = consumer.beginning_offsets(theirs, timeout_ms=OBSERVE_TIMEOUT_MS)
-        return _ours(starts), _ours(consumer.end_offsets(theirs, timeout_ms=OBSERVE_TIMEOUT_MS))
 
     def _seek(self, consumer: Any, part: TopicPartition, target: int, start: int, end: int) -> None:
         if target > end:
@@ -167,7 +178,7 @@ class KafkaSource:
             )
         self._note_expired(part, target, start)
         self._next[part] = max(target, start)
-        consumer.seek(_theirs([part])[0], self._next[part])
+        consumer.seek(theirs([part])[0], self._next[part])
 
     def _note_expired(self, part: TopicPartition, position: int, start: int) -> None:
         if position < start:
@@ -186,7 +197,7 @@ class KafkaSource:
 
     def _count_waiting(self, consumer: Any) -> None:
         for part in self._assigned & self._next.keys():
-            if (end := consumer.highwater(_theirs([part])[0])) is not None:
+            if (end := consumer.highwater(theirs([part])[0])) is not None:
                 self._lag[part] = max(0, end - self._next[part])
         if len(self._lag) > len(self._assigned):
             self._lag = {part: lag for part, lag in self._lag.items() if part in self._assigned}
@@ -196,9 +207,9 @@ class KafkaSource:
         if time.monotonic() - self._observed_at < (OBSERVE_SECONDS if self._ready else 0.0):
             return
         if self._assigned:
-            starts, ends = self._bounds(consumer, self._assigned)
+            starts, ends = self._places.bounds(consumer, self._assigned)
             for part in self._assigned - self._next.keys():
-                place = consumer.position(_theirs([part])[0], timeout_ms=OBSERVE_TIMEOUT_MS)
+                place = consumer.position(theirs([part])[0], timeout_ms=OBSERVE_TIMEOUT_MS)
                 if place is not None:
                     self._next[part] = place
             for part in self._assigned & self._next.keys():
@@ -235,10 +246,9 @@ class KafkaSource:
         mine = {part: offset for part, offset in positions.items() if part in self._assigned}
         if self._consumer is None or not mine:
             return
-        # Three fields, and always a time-out: without one the client's commit loop has no end.
-        offsets = {_theirs([part])[0]: OffsetAndMetadata(offset, "", -1) for part, offset in mine.items()}
         try:
-            self._consumer.commit(offsets, timeout_ms=self._config.commit_timeout_ms)
+            # Always a time-out: without one the client's commit loop has no end.
+            self._consumer.commit(offsets_of(mine), timeout_ms=self._config.commit_timeout_ms)
         except KafkaError as error:
             raise SourceError(f"kafka: offsets not committed: {type(error).__name__}: {error}") from error
 
@@ -253,6 +263,48 @@ class KafkaSource:
         self._paused = False
         if self._consumer is not None:
             self._consumer.resume(*self._consumer.assignment())
+
+    def lost(self) -> frozenset[TopicPartition]:
+        """Partitions taken from us since the last call, even if they came back: the group's offset leads there."""
+        return self._rebalances.take_lost()
+
+    def rewind(self) -> None:
+        """Go back to our positions, or else to the group's, in every partition before the next record is handed out."""
+        self._unsettled |= self._assigned
+        self._rewound |= self._assigned
+
+    def committed(self, part: TopicPartition) -> int | None:
+        """The group's offset of a partition; polling thread only.
+
+        Raises:
+            SourceError: the group does not answer, or a transaction is still open.
+        """
+        if self._consumer is None:
+            raise SourceError("kafka: not connected")
+        try:
+            return self._places.committed(self._consumer, part)
+        except KafkaError as error:
+            raise source_error(error) from error
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions a topic has, as far as the client knows; 0 when it is unknown."""
+        if self._consumer is None:
+            return 0
+        # The public call may wait for ever for metadata of a missing topic; this is the copy that the client keeps.
+        return len(self._consumer._client.cluster.partitions_for_topic(topic) or ())  # noqa: SLF001
+
+    def membership(self) -> Any:
+        """Proof of membership for a transaction that commits offsets; None while we are no member of a generation.
+
+        Without a generation the broker would take offsets from anyone.
+        """
+        found = self._consumer.group_metadata() if self._consumer is not None else None
+        return found if found is not None and found.generation_id >= 0 and found.member_id else None
+
+    @property
+    def rebalances(self) -> int:
+        """How often partitions came or went."""
+        return self._rebalances.count
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records behind the last one handed out, for each partition that is ours."""
@@ -277,39 +329,3 @@ class KafkaSource:
         self._assigned = frozenset()
         self._consumer = None
         self._connector.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
-
-
-def _consumer_options(config: KafkaConfig) -> dict[str, Any]:
-    same = {
-        "group_id", "group_instance_id", "client_id", "client_rack", "auto_offset_reset", "isolation_level",
-        "max_poll_records", "max_poll_interval_ms", "session_timeout_ms", "heartbeat_interval_ms", "request_timeout_ms",
-        "bootstrap_timeout_ms", "fetch_max_wait_ms", "fetch_min_bytes", "fetch_max_bytes", "max_partition_fetch_bytes",
-        "check_crcs", "metadata_max_age_ms",
-    }  # fmt: skip
-    return {
-        **config.model_dump(include=same),
-        "bootstrap_servers": list(config.bootstrap_servers),
-        "enable_auto_commit": False,
-        "allow_auto_create_topics": False,
-        # The client's defaults are eager: every rebalance would stop every member.
-        "partition_assignment_strategy": [CooperativeStickyAssignor],
-        **config.client_options(),
-    }
-
-
-def _source_error(error: KafkaError) -> SourceError:
-    return SourceError(f"kafka: {type(error).__name__}: {error}")
-
-
-def _record(where: TopicPartition, message: Any) -> Record:
-    timestamp = message.timestamp / 1000 if message.timestamp is not None and message.timestamp >= 0 else None
-    headers = tuple((name, value or b"") for name, value in message.headers)
-    return Record(message.value or b"", where, message.offset, headers, message.key, timestamp)
-
-
-def _theirs(parts: Iterable[TopicPartition]) -> list[Any]:
-    return [kafka.TopicPartition(*part) for part in parts]
-
-
-def _ours(offsets: Mapping[Any, int]) -> dict[TopicPartition, int]:
-    return {TopicPartition(*part): offset for part, offset in offsets.items()}

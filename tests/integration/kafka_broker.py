@@ -93,6 +93,14 @@ class KafkaBroker:
             admin.close()
         return name
 
+    def delete_topic(self, name: str) -> None:
+        """Remove a topic and everything on it."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.delete_topics([name])
+        finally:
+            admin.close()
+
     def _script(self, *arguments: str) -> str:
         done = subprocess.run(
             ["bash", str(SCRIPT), *arguments],

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignwatch import Label
 from monitor.clock import ManualClock
 from monitor.errors import SourceError, StateError
 from monitor.sources import MemorySource, Record, TopicPartition
@@ -27,23 +25,23 @@ class Breaker:
     fault: SourceError | None = None
 
 
-class Reader:
-    def read(self, records: Sequence[Record]) -> list[Label]:
-        at = datetime(2026, 11, 1, tzinfo=UTC)
-        return [Label(id=one.value.decode(), timestamp=at, deployment="d") for one in records]
-
-
 class Ledger:
-    """An outlet whose durable part is set only by a commit, like a state file."""
+    """A stage whose durable part is set only by a commit, like a state file."""
 
     def __init__(self, saved: tuple[list[str], dict[TopicPartition, int]] = ([], {})) -> None:
         self.taken: list[str] = list(saved[0])
         self.saved = saved
         self.broken = 0
 
-    def take(self, labels: Sequence[Label]) -> bool:
-        self.taken += [label.id for label in labels]
-        return any(label.id.startswith("incident") for label in labels)
+    def take(self, records: Sequence[Record]) -> bool:
+        self.taken += [one.value.decode() for one in records]
+        return any(one.value.startswith(b"incident") for one in records)
+
+    def forget(self, parts: frozenset[TopicPartition]) -> bool:
+        return False
+
+    def recover(self) -> None:
+        pass
 
     def commit(self, positions: dict[TopicPartition, int]) -> None:
         if self.broken:
@@ -55,7 +53,6 @@ class Ledger:
 def make(source: MemorySource, ledger: Ledger, clock: ManualClock | None = None, breaker: object = None) -> Worker:
     worker = Worker(
         source,
-        Reader(),
         ledger,
         dead_letters=breaker or Breaker(),  # type: ignore[arg-type]
         clock=clock or ManualClock(),

@@ -1,0 +1,162 @@
+"""Label workers and detectors as processes of their own on a real broker: transactions, hand-over, lost state."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from kafka_broker import KafkaBroker
+from workers import Process, committed_records, config_text, doubled, exchange, group_positions, labels_on, wait_until
+
+from monitor.partition_state import META, next_offset
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+DEPLOYMENTS = [f"chat-{number}" for number in range(6)]
+EACH = 150
+
+
+class Cluster:
+    """Topics, a config, and the processes that a test has started."""
+
+    def __init__(self, broker: KafkaBroker, name: str, folder: Path) -> None:
+        self.broker, self.name, self.folder = broker, name, folder
+        for topic in (name, f"{name}.labels"):
+            broker.create_topic(topic, 4)
+        broker.create_topic(f"{name}.dead-letters", 1)
+        self.config = folder / "alignwatch.toml"
+        self.config.write_text(config_text(broker.bootstrap, name, folder))
+        self.processes: list[Process] = []
+
+    def start(self, role: str, *arguments: str) -> Process:
+        one = Process(role, self.config, self.folder, f"{role}-{len(self.processes)}", *arguments)
+        one.start()
+        self.processes.append(one)
+        return one
+
+    def produce(self, first: int, count: int, garbage: int = 0) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.broker.bootstrap, enable_idempotence=True, acks="all")
+        now = time.time() - 3600
+        for number in range(first, first + count):
+            for name in DEPLOYMENTS:
+                body = exchange(number, name, now + number, harm=0.9, compliance=float(number % 5 == 0))
+                producer.send(self.name, key=name.encode(), value=body)
+        for number in range(garbage):
+            producer.send(self.name, value=b"not json %d" % number)
+        producer.flush()
+        producer.close()
+
+    def labelled(self) -> int:
+        return len(committed_records(self.broker.bootstrap, f"{self.name}.labels"))
+
+    def detected(self) -> int:
+        return sum(group_positions(self.broker, f"{self.name}-detect").values())
+
+    def labels_end(self) -> int:
+        records = committed_records(self.broker.bootstrap, f"{self.name}.labels")
+        last: dict[int, int] = {}
+        for one in records:
+            last[one.partition] = max(last.get(one.partition, 0), one.offset + 1)
+        return sum(last.values())
+
+
+@pytest.fixture
+def cluster(kafka_broker: KafkaBroker, fresh_topic: Callable[..., str], tmp_path: Path) -> Iterator[Cluster]:
+    one = Cluster(kafka_broker, f"roles-{time.monotonic_ns():x}", tmp_path)
+    yield one
+    for process in one.processes:
+        if process.running:
+            process.end(signal.SIGKILL)
+
+
+def test_labels_are_written_once_although_workers_come_and_go(cluster: Cluster) -> None:
+    cluster.produce(0, EACH, garbage=7)
+    first = cluster.start("label")
+    wait_until(lambda: cluster.labelled() > 0, 60, "the first labels")
+    cluster.start("label")
+    cluster.produce(EACH, EACH)
+    first.end(signal.SIGKILL)
+    cluster.start("label")
+    wanted = 2 * EACH * len(DEPLOYMENTS)
+    wait_until(lambda: cluster.labelled() >= wanted, 90, "all labels")
+
+    labels = labels_on(cluster.broker.bootstrap, f"{cluster.name}.labels")
+    assert doubled(one.id for one in labels) == []
+    assert len(labels) == wanted
+    for name in DEPLOYMENTS:
+        mine = [int(one.id.rsplit("-", 1)[1]) for one in labels if one.deployment == name]
+        assert mine == list(range(2 * EACH)), "the order within a deployment is that of the traffic"
+    letters = committed_records(cluster.broker.bootstrap, f"{cluster.name}.dead-letters")
+    assert len(letters) == 7
+    assert dict(letters[0].headers)["__connect.errors.topic"] == cluster.name.encode()
+    assert b"not json" not in letters[0].value
+    for process in cluster.processes[1:]:
+        assert process.end() == 0, process.log.read_text()[-2000:]
+
+
+def test_a_detector_hands_its_partitions_over_with_their_state(cluster: Cluster) -> None:
+    cluster.produce(0, EACH)
+    label = cluster.start("label")
+    first = cluster.start("detect")
+    wait_until(lambda: 0 < cluster.labels_end() <= cluster.detected() + 50, 60, "detection")
+    second = cluster.start("detect")
+    cluster.produce(EACH, EACH)
+    wait_until(lambda: "took over a partition" in second.log.read_text(), 60, "a hand-over")
+    first.end(signal.SIGKILL)
+    wanted = 2 * EACH * len(DEPLOYMENTS)
+    wait_until(lambda: cluster.labelled() >= wanted, 60, "all labels")
+    end = cluster.labels_end()
+    wait_until(lambda: cluster.detected() >= end - 8, 90, "all labels counted")
+    assert label.end() == 0
+    assert second.end() == 0, second.log.read_text()[-2000:]
+
+    counts = detected_labels(cluster)
+    assert counts == dict.fromkeys(DEPLOYMENTS, 2 * EACH)
+
+
+def detected_labels(cluster: Cluster) -> dict[str, int]:
+    """Labels counted by each deployment's detectors, from the state topic."""
+    import json  # noqa: PLC0415 - only here
+
+    from monitor.partition_state import ENGINE, decompressed  # noqa: PLC0415 - only here
+
+    latest = {
+        (one.partition, one.key): one.value
+        for one in committed_records(cluster.broker.bootstrap, f"{cluster.name}.state")
+    }
+    found = {}
+    for (_, key), value in latest.items():
+        if key.startswith(ENGINE) and value is not None:
+            state = json.loads(decompressed(value))
+            found[state["name"]] = state["labels"]
+    return found
+
+
+def test_a_lost_state_is_refused_until_it_is_accepted(cluster: Cluster) -> None:
+    cluster.produce(0, 40)
+    cluster.start("label")
+    first = cluster.start("detect")
+    wait_until(lambda: cluster.labelled() >= 40 * len(DEPLOYMENTS), 60, "labels")
+    end = cluster.labels_end()
+    wait_until(lambda: cluster.detected() >= end - 8, 60, "counts")
+    assert first.end() == 0
+    cluster.broker.delete_topic(f"{cluster.name}.state")
+
+    refusing = cluster.start("detect")
+    wait_until(lambda: "--accept-new-state" in refusing.log.read_text(), 90, "a refusal that names the choice")
+    assert "took over a partition" not in refusing.log.read_text().split("lost or cut off")[-1]
+    refusing.end()
+    accepting = cluster.start("detect", "--accept-new-state")
+    wait_until(lambda: "starting anew" in accepting.log.read_text(), 60, "a new state")
+    cluster.produce(40, 40)
+
+    def written() -> bool:
+        records = committed_records(cluster.broker.bootstrap, f"{cluster.name}.state")
+        return sum(next_offset({META: one.value}) > 0 for one in records if one.key == META) > 0
+
+    wait_until(written, 60, "a commit of the new state")
+    assert accepting.end() == 0
