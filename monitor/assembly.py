@@ -17,6 +17,7 @@ from monitor.config import Settings
 from monitor.dead_letters import open_dead_letters
 from monitor.engine import Engine
 from monitor.errors import SourceError, StateError
+from monitor.ingest import open_door
 from monitor.metrics import Metrics
 from monitor.outlets import SNAPSHOT, DetectOutlet, Enqueue
 from monitor.recorded import exchange_intake, guards, load, make_engine, seen_ids
@@ -93,6 +94,7 @@ class _Sidecar:
             clock=given.clock,
             on_incidents=self._told(dispatcher),
         )
+        door, close_door = open_door(settings, source)
         self.worker = Worker(
             source,
             outlet,
@@ -106,6 +108,7 @@ class _Sidecar:
         )
 
         def release() -> None:
+            close_door()
             dead_letters.close()
             if producer is not None:
                 producer.close()
@@ -122,6 +125,7 @@ class _Sidecar:
             dispatcher=dispatcher,
             classifier=classifier.digest,
             clock=given.clock,
+            door=door,
             close=release,
         )
         service = Service(parts)

@@ -17,6 +17,7 @@ from monitor.dead_letters import DeadLetters, open_dead_letters
 from monitor.detect_stage import DetectStage, MakeTask
 from monitor.engine import Engine
 from monitor.errors import ConfigError
+from monitor.ingest import open_door
 from monitor.intake import LabelIntake
 from monitor.label_stage import LabelStage
 from monitor.metrics import Metrics
@@ -44,8 +45,10 @@ def build_label(settings: Settings, clock: Clock) -> Service:
     classifier = load(settings)
     checks = guards(settings, metrics, dead_letters, clock, seen)
     source = KafkaSource(kafka)
+    intake = exchange_intake(settings, checks, classifier, clock)
+    door, close_door = open_door(settings, source)
     stage = LabelStage(
-        exchange_intake(settings, checks, classifier, clock),
+        intake,
         seen,
         transactions,
         settings.labels.topic,
@@ -61,9 +64,11 @@ def build_label(settings: Settings, clock: Clock) -> Service:
         membership=source,
         background=True,
         on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
+        held=intake.held,
     )
 
     def release() -> None:
+        close_door()
         dead_letters.close()
         transactions.close()
 
@@ -78,6 +83,7 @@ def build_label(settings: Settings, clock: Clock) -> Service:
         outbox=None,
         dispatcher=None,
         classifier=classifier.digest,
+        door=door,
         clock=clock,
         close=release,
     )

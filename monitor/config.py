@@ -57,13 +57,44 @@ class StateConfig(Section):
     """Compacted topic of `run --role detect`, with as many partitions as the labels topic; made when missing."""
 
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
 class HttpConfig(Section):
-    """The service's own endpoints: /livez /readyz /metrics /status and the page at /."""
+    """The service's own endpoints: /livez /readyz /metrics /status and the page at /, and the door for traffic."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8077
     """0 takes a free port."""
+    ingest: bool = False
+    """Take traffic in at /v1/ and produce it to `ingest_topic`; with `source.kind = "http"` the door is open anyhow."""
+    ingest_topic: Annotated[str, Field(min_length=1, max_length=249)] | None = None
+    """The first of `source.kafka.topics` when unset."""
+    ingest_token_file: Path | None = None
+    """What senders must show; required unless `host` is loopback."""
+    ingest_token_env: Annotated[str, Field(min_length=1)] | None = None
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 16 << 20
+    """Of a request to the door, before and after decompression."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in LOOPBACK
+
+    def faults(self, source: SourceConfig) -> list[str]:
+        """What keeps the door from being opened on this source, one line each."""
+        wanted = self.ingest or source.kind == "http"
+        found = []
+        if wanted and not self.enabled:
+            found.append("http.enabled = false: traffic over HTTP needs it to be true")
+        if wanted and not self.loopback and self.ingest_token_file is None and self.ingest_token_env is None:
+            found.append(f"http.host = {self.host}: taking traffic in from other machines needs http.ingest_token_file")
+        if self.ingest and source.kind not in {"http", "kafka"}:
+            found.append(f'http.ingest = true: needs source.kind "http" or "kafka", not {source.kind!r}')
+        if self.ingest and source.kind == "kafka" and not self.ingest_topic and not source.kafka.topics:
+            found.append("http.ingest_topic is not set: name the topic to produce to")
+        return found
 
 
 class LabelsTopicConfig(Section):
@@ -144,6 +175,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         settings = Settings.model_validate(merge(tables, overrides))
     except ValidationError as error:
         raise ConfigError([_fault(one, origins, path) for one in error.errors(include_url=False)]) from error
+    if faults := settings.http.faults(settings.source):
+        raise ConfigError(faults)
     return Loaded(settings=settings, origins=origins)
 
 

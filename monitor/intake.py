@@ -139,6 +139,7 @@ class ExchangeIntake:
 
     def held(self) -> dict[TopicPartition, int]:
         """Where a restart has to read again, for partitions with halves that wait for their other half."""
+        self._give_up()
         return self._joins.held()
 
     def _compare(self, exchange: Exchange, label: Label) -> None:

@@ -12,7 +12,7 @@ from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from monitor.clock import Clock
 from monitor.config import Settings
-from monitor.http import LOOPBACK_HOSTS, HttpServer, create_app
+from monitor.http import LOOPBACK_HOSTS, Door, HttpServer, create_app
 from monitor.metrics import Metrics
 from monitor.service_status import (
     ClassifierSummary,
@@ -56,6 +56,8 @@ class Parts:
     dispatcher: Dispatcher | None
     classifier: str | None
     clock: Clock
+    door: Door | None = None
+    """Where gateways deliver traffic; None where it comes another way."""
     close: Callable[[], None] = lambda: None
     """Releases what else was opened (dead letters, producers)."""
 
@@ -80,8 +82,8 @@ class Service:
         config = self._parts.settings.http
         if not config.enabled:
             return None
-        loopback = config.host in {"127.0.0.1", "localhost", "::1"}
-        app = create_app(self, self._parts.metrics, allowed_hosts=LOOPBACK_HOSTS if loopback else None)
+        hosts = LOOPBACK_HOSTS if config.loopback else None
+        app = create_app(self, self._parts.metrics, allowed_hosts=hosts, door=self._parts.door)
         return HttpServer(app, config.host, config.port)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from monitor.errors import DecodeError
 MAX_KEYS: Final = 40
 MAX_NAME: Final = 64
 DEFAULT_DEPLOYMENT: Final = "(default)"
+_NAME: Final = re.compile(rf"[\w.:$@/\[\]-]{{1,{MAX_NAME}}}", re.ASCII)
 _TEXTS: Final = frozenset({"prompt", "response", "messages"})
 
 
@@ -116,12 +118,17 @@ def _seen(obj: Any) -> dict[str, str]:
         return {"(value)": _shape(obj)}
     found: dict[str, str] = {}
     for name, value in obj.items():
-        found[name[:MAX_NAME]] = _shape(value)
+        found[_key(name)] = _shape(value)
         if isinstance(value, dict):
-            found |= {f"{name[:MAX_NAME]}.{inner[:MAX_NAME]}": _shape(below) for inner, below in value.items()}
+            found |= {f"{_key(name)}.{_key(inner)}": _shape(below) for inner, below in value.items()}
         if len(found) >= MAX_KEYS:
             break
     return dict(list(found.items())[:MAX_KEYS])
+
+
+def _key(name: str) -> str:
+    """A key as it is where it looks like a name: a gateway that keys by prompt must not have it printed."""
+    return name if _NAME.fullmatch(name) else f"(a key of {len(name)} characters)"
 
 
 def _shape(value: Any) -> str:

@@ -173,27 +173,27 @@ def from_protobuf(value: bytes) -> Iterator[Signal | DecodeError]:
     from opentelemetry.proto.logs.v1.logs_pb2 import LogsData  # noqa: PLC0415
     from opentelemetry.proto.trace.v1.trace_pb2 import TracesData  # noqa: PLC0415
 
-    try:
-        traces = TracesData.FromString(value)
-        spans = [
-            (one, group.resource)
-            for group in traces.resource_spans
-            for scope in group.scope_spans
-            for one in scope.spans
-        ]
-        # Spans and log records share their outer framing; only a span has a trace id where it must have one.
-        if any(len(one.trace_id) == TRACE_ID_BYTES for one, _ in spans):
-            yield from _proto_signals(spans, log=False)
-            return
-        logs = LogsData.FromString(value)
-    except ProtobufError:
-        raise DecodeError("wrong-type", "protobuf, but neither OTLP spans nor OTLP log records") from None
-    records = [
-        (one, group.resource) for group in logs.resource_logs for scope in group.scope_logs for one in scope.log_records
-    ]
+    traces, logs = _parsed(TracesData, value), _parsed(LogsData, value)
+    if traces is None and logs is None:
+        raise DecodeError("wrong-type", "protobuf, but neither OTLP spans nor OTLP log records")
+    groups = traces.resource_spans if traces is not None else ()
+    spans = [(one, group.resource) for group in groups for scope in group.scope_spans for one in scope.spans]
+    # Spans and log records share their outer framing; only a span has a trace id where it must have one.
+    if any(len(one.trace_id) == TRACE_ID_BYTES for one, _ in spans):
+        yield from _proto_signals(spans, log=False)
+        return
+    groups = logs.resource_logs if logs is not None else ()
+    records = [(one, group.resource) for group in groups for scope in group.scope_logs for one in scope.log_records]
     if not records:
-        raise DecodeError("unknown-envelope", "protobuf without OTLP spans or log records (metrics hold no exchange)")
+        raise DecodeError("unknown-envelope", "protobuf without OTLP spans or log records")
     yield from _proto_signals(records, log=True)
+
+
+def _parsed(message: Any, value: bytes) -> Any:
+    try:
+        return message.FromString(value)
+    except ProtobufError:
+        return None
 
 
 def _proto_signals(items: list[tuple[Any, Any]], *, log: bool) -> Iterator[Signal | DecodeError]:
