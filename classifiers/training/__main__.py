@@ -37,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
         for name, kind in _SCHEDULE:
             command.add_argument(f"--{name}", type=kind)
         command.add_argument("--embeddings", action="store_true", help="train the word embeddings too")
+    card = commands.add_parser("card", help="score the artefact on dev and compare with its card; 1 where they differ")
+    card.add_argument("--artefact", type=Path, default=SHIPPED)
+    card.add_argument("--run", type=Path, default=WORK / "run", help="folder that holds the fp32 graph, if it is there")
+    card.add_argument("--write", action="store_true", help="write the card from what was measured")
+    commands.add_parser("smoke", help="a minute of training, export, reload, same labels")
     return parser
 
 
@@ -63,11 +68,25 @@ def _whole(arguments: dict[str, Any]) -> int:
     return run(arguments["out"], arguments["run"] / FLOAT, rewrite=True)
 
 
+def _card(arguments: dict[str, Any]) -> int:
+    """Measures the artefact; the name of the fp32 graph is stated here so that this needs no torch."""
+    from classifiers.training.cardcommand import run
+
+    return run(arguments["artefact"], arguments["run"] / "float.onnx", rewrite=arguments["write"])
+
+
+def _smoke(_: dict[str, Any]) -> int:
+    from classifiers.training.smoke import run
+
+    return run()
+
+
 def main() -> int:
     """Runs one step of making an artefact, or all of them; returns the exit status."""
     arguments = vars(_parser().parse_args())
-    if arguments["command"] == "run":
-        return _whole(arguments)
+    whole = {"run": _whole, "card": _card, "smoke": _smoke}.get(arguments["command"])
+    if whole is not None:
+        return whole(arguments)
     _fit(arguments)
     return 0
 
