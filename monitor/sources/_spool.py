@@ -15,6 +15,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -251,7 +252,7 @@ class Spool:
     def _spans(self) -> list[tuple[int, int]]:
         """First offset and end of each segment, in order."""
         firsts = sorted(self._sizes)
-        return list(zip(firsts, [*firsts[1:], self.next], strict=True))
+        return list(pairwise([*firsts, self.next]))
 
     def _read_segment(self, first: int, end: int, offset: int) -> Iterator[tuple[int, Frame]]:
         path = self._path(first)
