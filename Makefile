@@ -38,7 +38,7 @@ bench: $(VENV)/.tests ## speed and memory, as ratios against a yardstick in the 
 bench-detection: $(VENV)/.tests ## delay and run length against the optimum and the peers
 	$(BIN)/python tests/bench/detection.py
 
-card: $(TRAIN_VENV)/.train ## evaluate the shipped classifier on dev and write its card (needs the labelled pairs)
+card: $(TRAIN_VENV)/.train ## score the shipped classifier on dev and check every figure of its card (needs the labelled pairs)
 	$(TRAIN_VENV)/bin/python -m classifiers.training card
 
 train: $(TRAIN_VENV)/.train ## train, calibrate and export the classifier from the labelled pairs
