@@ -57,7 +57,8 @@ NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
         "data-quality": (
             "Check the gateway: redaction, envelope format and language of the traffic.",
             "Run `alignwatch inspect-envelope` on a record and `alignwatch doctor` on the monitor.",
-            "Statistics are blind for the share that can't be labelled; treat silence as unknown.",
+            "After a change of classifier fit a baseline with it and have it approved: until then nothing is compared.",
+            "Statistics are blind for the share that can't be labelled or compared; treat silence as unknown.",
         ),
     }
 )

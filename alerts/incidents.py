@@ -54,6 +54,11 @@ _LEADING: Final = MappingProxyType[Verdict, str](
     }
 )
 
+_WITHOUT_STREAM: Final = MappingProxyType[Verdict, str](
+    {"data-quality": "labels come from a classifier that the baseline was not fitted with"}
+)
+"""What a finding that no statistic moved for is about."""
+
 
 def incident_id(deployment: str, detected_at: datetime, stream: str) -> str:
     """A name that the same episode gets on every replica and after every restart; `inc-<UTC time>-<12 hex digits>`.
@@ -80,7 +85,9 @@ def summary_line(incident: Incident) -> str:
     """
     stream = leading_stream(incident)
     parts = [
-        ": ".join(filter(None, (_headline(incident), " ".join(filter(None, (_change(stream), _since(incident))))))),
+        ": ".join(
+            filter(None, (_headline(incident), " ".join(filter(None, (_change(incident, stream), _since(incident))))))
+        ),
         _categories(incident, stream),
         _evidence(stream),
         f"{incident.labels_since_onset} labels" if incident.labels_since_onset else "",
@@ -131,9 +138,9 @@ def _headline(incident: Incident) -> str:
     return f"{deployment}: {state}{HEADLINES[incident.verdict]}"
 
 
-def _change(stream: StreamFinding | None) -> str:
+def _change(incident: Incident, stream: StreamFinding | None) -> str:
     if stream is None:
-        return ""
+        return _WITHOUT_STREAM.get(incident.verdict, "")
     words = _one_line(measure(stream.name), _DEPLOYMENT_LENGTH)
     if stream.observed is None:
         return f"{words} {'rose' if stream.direction == 'up' else 'fell'}"

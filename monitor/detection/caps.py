@@ -7,6 +7,7 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from alignwatch import Label
@@ -18,6 +19,7 @@ SHARE_CLASS: Final = 255
 OTHER_CLASS: Final = 254
 
 
+@lru_cache(maxsize=8_192)  # each label asks several times, and people come back
 def key_of(name: str) -> int:
     """A stable 64-bit key, so that state holds no more about a conversation than is needed to recognise it."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

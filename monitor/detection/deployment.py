@@ -85,7 +85,7 @@ class Deployment:
             self.counts["other-classifier"] += 1
             return self.epoch.count(timestamp, label.id, sensitive=_rests_on(label, reading))
         changed = self.epoch.agree(timestamp)
-        outcomes = admitted(self.caps, label, timestamp, reading, self.counts)
+        outcomes = self._comparable(admitted(self.caps, label, timestamp, reading, self.counts), self.watch)
         if outcomes:
             changed.extend(self._feed(label, timestamp, outcomes, self.watch, self.cases))
         if reading.sensitive:
@@ -105,6 +105,12 @@ class Deployment:
         self._late_in_a_row = 0
         self.newest = timestamp if self.newest is None else max(self.newest, timestamp)
         return False
+
+    def _comparable(self, outcomes: list[Outcome], watch: Watch) -> list[Outcome]:
+        known = [one for one in outcomes if watch.seen[one[0]][one[1]]]
+        if len(known) < len(outcomes):
+            self.counts["unseen"] += 1
+        return known
 
     def _feed(
         self, label: Label, timestamp: float, outcomes: list[Outcome], watch: Watch, cases: Cases

@@ -111,6 +111,8 @@ class Watch:
         self.rates = [baseline.rates(kind) for kind in range(len(KINDS))]
         self.means = [_expand(rates.mean, kind, baseline) for kind, rates in enumerate(self.rates)]
         """Baseline rates by kind and stratum."""
+        self.seen = [(_expand(rates.counts, kind, baseline) > 0.0).tolist() for kind, rates in enumerate(self.rates)]
+        """Whether the baseline has labels of a stratum: one that it never saw has no rate to be compared with."""
         self.streams = [Stream(spec, allowance) for spec, allowance in zip(STREAMS, allowances, strict=True)]
         self.by_name = {s.name: s for s in self.streams}
         self.rings = [Ring(*RING_SIZES.get(kind, OTHER_RING)) for kind in range(len(KINDS))]

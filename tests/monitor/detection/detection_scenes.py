@@ -94,7 +94,13 @@ def play(config: SimulationConfig, detection: DetectionConfig = CONFIG, baseline
     return story(simulate_labels(config), baseline_of(config, baseline, detection), detection)
 
 
-def after(labels: Iterable[Label], number: int) -> Iterator[tuple[bool, Label]]:
-    """Each label with whether it is at or after a position."""
-    for index, label in enumerate(labels):
-        yield index >= number, label
+def chapters(*configs: SimulationConfig) -> Iterator[Label]:
+    """Simulations one after the other in event time."""
+    start = configs[0].start
+    for number, config in enumerate(configs):
+        last = start
+        chapter = config.model_copy(update={"start": start, "seed": config.seed + 31 * number})
+        for label in simulate_labels(chapter):
+            last = label.timestamp
+            yield label
+        start = last + timedelta(seconds=4)
