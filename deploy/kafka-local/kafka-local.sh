@@ -12,6 +12,7 @@
 #              KAFKA_LOCAL_CONTROLLER_PORT                       (default 9093)
 #              KAFKA_LOCAL_JARS  where the jars are kept         (default .cache/kafka/jars under the repository)
 #              KAFKA_LOCAL_HEAP  the broker's heap               (default 512m)
+#              KAFKA_LOCAL_PROPERTIES  a file of further settings, which win over the ones below (listeners, TLS, SASL)
 # Needs a JDK or JRE >= 17, and Maven for the first download.
 set -euo pipefail
 
@@ -101,6 +102,7 @@ broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 PROPERTIES
+  [[ -z ${KAFKA_LOCAL_PROPERTIES:-} ]] || cat "$KAFKA_LOCAL_PROPERTIES" >>"$dir/server.properties"
 }
 
 start() {
@@ -160,5 +162,5 @@ case ${1:-} in
   status) status ;;
   topic) topic "${2:-}" "${3:-1}" ;;
   jars) need_java; fetch_jars ;;
-  *) sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

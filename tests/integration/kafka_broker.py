@@ -19,7 +19,8 @@ class BrokerUnavailableError(Exception):
     """The broker can't be started on this machine; the message says why."""
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:
@@ -33,13 +34,15 @@ def _free_ports(count: int) -> list[int]:
 class KafkaBroker:
     """A single KRaft node in `folder`; `bootstrap` stays the same over kills and restarts.
 
+    `properties` are broker settings that win over the script's; `{port}` and `{controller_port}` are filled in.
+
     >>> broker = KafkaBroker(tmp_path)          # doctest: +SKIP
     >>> broker.start(); broker.bootstrap        # doctest: +SKIP
     '127.0.0.1:40123'
     """
 
-    def __init__(self, folder: Path) -> None:
-        port, controller_port = _free_ports(2)
+    def __init__(self, folder: Path, properties: str = "", heap: str = "512m") -> None:
+        port, controller_port = free_ports(2)
         self.bootstrap = f"127.0.0.1:{port}"
         self._folder = folder
         self._environment = {
@@ -47,7 +50,13 @@ class KafkaBroker:
             "KAFKA_LOCAL_DIR": str(folder),
             "KAFKA_LOCAL_PORT": str(port),
             "KAFKA_LOCAL_CONTROLLER_PORT": str(controller_port),
+            "KAFKA_LOCAL_HEAP": heap,
         }
+        if properties:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / "more.properties"
+            file.write_text(properties.format(port=port, controller_port=controller_port))
+            self._environment["KAFKA_LOCAL_PROPERTIES"] = str(file)
 
     def start(self) -> None:
         """Start and wait until it answers a metadata request.
