@@ -84,10 +84,9 @@ def summary_line(incident: Incident) -> str:
     >>> # broad: cyber, fraud, hate +6; evidence 10^8.2 of 10^6.1; 84 labels; by chance at most 0.5 times in 90 days
     """
     stream = leading_stream(incident)
+    moved = " ".join(filter(None, (_change(incident, stream), _since(incident))))
     parts = [
-        ": ".join(
-            filter(None, (_headline(incident), " ".join(filter(None, (_change(incident, stream), _since(incident))))))
-        ),
+        ": ".join(filter(None, (_headline(incident), moved))),
         _categories(incident, stream),
         _evidence(stream),
         f"{incident.labels_since_onset} labels" if incident.labels_since_onset else "",

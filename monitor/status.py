@@ -88,7 +88,7 @@ class DeploymentStatus(Record):
     """Newest first, at most 20."""
     capped: dict[str, int] = Field(default_factory=dict)
     """Labels that were counted but kept out of the detectors, by reason: `conversation`, `user`, `late`,
-    `other-classifier`, `canary`, `unseen` (some of its outcomes are of a category or hour that the baseline has no label
-    of); `share-conversation` and `share-user` were kept out of the shares of traffic alone."""
+    `other-classifier`, `canary`, `unseen` (some of its outcomes are of a category or hour that the baseline has no
+    label of); `share-conversation` and `share-user` were kept out of the shares of traffic alone."""
     false_pages_per_90_days: Finite = 0.0
     """This deployment's part of the fleet's budget, with the baseline's label rates."""
