@@ -1,0 +1,404 @@
+"""How much the pipeline adds around the model, what it reads from Kafka, how large it is and how soon it is ready.
+
+python tests/bench/pipeline.py                         # all three parts; the second and third need a JDK
+python tests/bench/pipeline.py --part label --pairs 800
+
+Every ratio compares two things done in turn in one run. CPU seconds stand beside wall-clock ones, since those depend on
+whatever else the machine is doing. Prints Markdown, asserts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from _tables import Table
+from kafka import KafkaConsumer
+
+from alignwatch import Exchange
+from classifiers import Classifier, Pair, load_classifier, load_screen
+from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
+from monitor.assembly import Given, assemble
+from monitor.clock import ManualClock, SystemClock
+from monitor.config import HttpConfig, Settings, StateConfig, load
+from monitor.dead_letters import MemoryDeadLetters
+from monitor.demo import Traffic, exchanges_between, load_corpus
+from monitor.demo._stage import fit_baseline
+from monitor.engine import Engine
+from monitor.intake import ExchangeIntake
+from monitor.labelling import LabellingStage
+from monitor.metrics import Metrics
+from monitor.recorded import detection_config, guards, seen_ids
+from monitor.sampling import Sampler, SamplingConfig
+from monitor.sources import KafkaConfig, KafkaProducerSink, KafkaSource, MemorySource
+from monitor.worker import WorkerConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+from kafka_broker import BrokerUnavailableError, KafkaBroker  # noqa: E402 - the path comes first
+
+START = datetime(2026, 11, 2, tzinfo=UTC).timestamp()
+LABEL_BATCH = 256
+"""As the labelling stage hands pairs to the classifier."""
+READY_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a piece of work took."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def of(cls, work: Callable[[], Any]) -> Timing:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        return cls(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def median(timings: list[Timing]) -> Timing:
+    return Timing(statistics.median(one.wall for one in timings), statistics.median(one.cpu for one in timings))
+
+
+def rate(count: int, seconds: float) -> str:
+    return f"{count / seconds:,.0f}"
+
+
+def corpus_traffic(count: int, seed: int = 1) -> list[Exchange]:
+    return list(exchanges_between(Traffic(load_corpus(), seed=seed), START, START + count, 1.0))
+
+
+# --- labelled pairs a second, beside the bare session -----------------------------------------------------------------
+
+
+def bare_feeds(classifier: Classifier, traffic: list[Exchange]) -> list[dict[str, Any]]:
+    """The session's inputs for exactly the tokens that the pipeline reads, in its batches."""
+    encoder = classifier.encoder
+    feeds = []
+    for at in range(0, len(traffic), LABEL_BATCH):
+        pairs = [Pair(one.prompt or "", one.response) for one in traffic[at : at + LABEL_BATCH]]
+        requests = classifier.request_sequences(pairs)
+        answers = classifier.answer_sequences([pair.response or "" for pair in pairs])
+        for sequences, kind in ((requests, REQUEST_TYPE), (answers, ANSWER_TYPE)):
+            feeds += [encoder.feed([sequences[i] for i in batch], kind) for batch in encoder.batches(sequences)]
+    return feeds
+
+
+def whole_path(folder: Path, traffic: list[Exchange], baseline: Any, number: int) -> Callable[[], None]:
+    """The sidecar over a memory source: decode, sample, screen, label, detect, commit to a file."""
+    plain = load(None, {}).settings
+    settings: Settings = plain.model_copy(
+        update={
+            "sampling": SamplingConfig(uniform_rate=1.0),
+            "state": StateConfig(path=folder / f"state-{number}.sqlite3"),
+            "http": HttpConfig(enabled=False),
+            "worker": WorkerConfig(max_records=LABEL_BATCH, poll_seconds=0.01),
+            "alerts": plain.alerts.model_copy(update={"sinks": ()}),
+        }
+    )
+    source = MemorySource()
+    for one in traffic:
+        source.put(one.to_json().encode())
+    source.finish()
+    engine = Engine(detection_config(settings), {baseline.deployment: baseline})
+    service = assemble(settings, given=Given(source=source, clock=ManualClock(START + len(traffic)), engine=engine))
+    return service.run
+
+
+def labelled_pairs(count: int, rounds: int) -> Table:
+    classifier = load_classifier(threads=1)
+    traffic = corpus_traffic(count)
+    feeds = bare_feeds(classifier, traffic)
+    session = classifier.encoder.session
+    tokens = sum(int(np.count_nonzero(feed["attention_mask"])) for feed in feeds)
+    baseline = fit_baseline(load(None, {}).settings, _Quick(), end=START)
+
+    def bare() -> None:
+        for feed in feeds:
+            session.run(["logits"], feed)
+
+    bare()
+    session_times, path_times = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            session_times.append(Timing.of(bare))
+            path_times.append(Timing.of(whole_path(Path(folder), traffic, baseline, number)))
+    one, whole = median(session_times), median(path_times)
+    table = Table(
+        "Labelled pairs a second, one thread",
+        ("what", "pairs/s", "pairs a CPU second", "share of the session's"),
+        [
+            f"{count} pairs of the demo's traffic, {tokens / count:.0f} tokens a pair; median of {rounds} rounds in turn.",
+            "Target: at least 0.9 of the bare session on the same tokens.",
+        ],
+    )
+    table.rows.append(("bare ONNX session", rate(count, one.wall), rate(count, one.cpu), "1"))
+    table.rows.append(
+        (
+            "decode, sample, screen, label, detect, commit",
+            rate(count, whole.wall),
+            rate(count, whole.cpu),
+            f"{one.wall / whole.wall:.3f} ({one.cpu / whole.cpu:.3f} of CPU time)",
+        )
+    )
+    return table
+
+
+class _Quick:
+    """Labels for a baseline that only has to be there: what it says does not change what the path costs."""
+
+    digest = "sha256:" + "0" * 64
+
+    def label(self, pairs: Any) -> Any:
+        from alignwatch import Behaviour, RequestLabel  # noqa: PLC0415 - used here alone
+        from classifiers import PairLabels  # noqa: PLC0415 - as above
+
+        refused = Behaviour(refusal=0.9, partial=0.0, compliance=0.1)
+        return [PairLabels(RequestLabel(harm=0.9, category="cyber"), refused, 0.1, None) for _ in pairs]
+
+
+# --- exchanges a second from Kafka ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def broker() -> Iterator[KafkaBroker]:
+    with tempfile.TemporaryDirectory() as folder:
+        one = KafkaBroker(Path(folder))
+        one.start()
+        try:
+            yield one
+        finally:
+            one.stop()
+
+
+def produce(kafka: KafkaBroker, topic: str, traffic: list[Exchange]) -> int:
+    kafka.create_topic(topic)
+    producer = KafkaProducerSink(KafkaConfig(bootstrap_servers=(kafka.bootstrap,)))
+    size = 0
+    for one in traffic:
+        value = one.to_json().encode()
+        size += len(value)
+        producer.send(topic, None, value)
+    producer.flush()
+    producer.close()
+    return size
+
+
+def consume_bare(kafka: KafkaBroker, topic: str, count: int, group: str) -> None:
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=kafka.bootstrap, group_id=group, auto_offset_reset="earliest",
+        enable_auto_commit=False, max_poll_records=500,
+    )  # fmt: skip
+    left = count
+    while left > 0:
+        left -= sum(map(len, consumer.poll(500).values()))
+    consumer.close(autocommit=False)
+
+
+def consume_screened(kafka: KafkaBroker, topic: str, count: int, group: str, budget: float) -> Metrics:
+    config = KafkaConfig(bootstrap_servers=(kafka.bootstrap,), topics=(topic,), group_id=group)
+    settings = load(None, {}).settings
+    metrics = Metrics()
+    clock = SystemClock()
+    checks = guards(settings, metrics, MemoryDeadLetters(), None, seen_ids(settings))
+    sampling = SamplingConfig(budget_pairs_per_second=budget, burst_seconds=0.1)
+    sampler = Sampler(sampling, load_screen(), clock)
+    intake = ExchangeIntake(checks, sampler, LabellingStage(load_classifier(threads=1)))
+    source = KafkaSource(config)
+    source.start({})
+    left = count
+    while left > 0:
+        records = source.poll(500, 0.5)
+        intake.read(records)
+        left -= len(records)
+    source.close()
+    return metrics
+
+
+def exchanges_from_kafka(kafka: KafkaBroker, count: int, rounds: int, budget: float) -> Table:
+    traffic = corpus_traffic(count, seed=2)
+    size = produce(kafka, "bench-traffic", traffic)
+    bare, screened = [], []
+    labelled = 0
+    for number in range(rounds):
+        bare.append(Timing.of(lambda: consume_bare(kafka, "bench-traffic", count, f"bare-{number}")))  # noqa: B023 - run at once
+        held: list[Metrics] = []
+        screened.append(
+            Timing.of(
+                lambda: held.append(consume_screened(kafka, "bench-traffic", count, f"screened-{number}", budget))  # noqa: B023 - as above
+            )
+        )
+        labelled = held[0].counters().labelled
+    one, ours = median(bare), median(screened)
+    table = Table(
+        "Exchanges a second from a real Kafka, the labelling budget full",
+        ("what", "exchanges/s", "exchanges a CPU second", "share of the bare consumer's"),
+        [
+            f"{count:,} exchanges, {size / count:.0f} bytes each, joining the group and loading the artefact included;"
+            f" median of {rounds} rounds in turn.",
+            f"Budget {budget:g} pairs/s: {labelled} were labelled. Target: at least 3,000 a core.",
+        ],
+    )
+    table.rows.append(("kafka-python alone", rate(count, one.wall), rate(count, one.cpu), "1"))
+    table.rows.append(
+        (
+            "consume, decode, sample, screen, label within the budget",
+            rate(count, ours.wall),
+            rate(count, ours.cpu),
+            f"{one.wall / ours.wall:.3f} ({one.cpu / ours.cpu:.3f} of CPU time)",
+        )
+    )
+    return table
+
+
+# --- the sidecar's size and start -------------------------------------------------------------------------------------
+
+
+class Sidecar:
+    """`alignwatch run` as an operator starts it."""
+
+    def __init__(self, folder: Path, kafka: KafkaBroker, topic: str) -> None:
+        config = folder / "alignwatch.toml"
+        config.write_text(
+            f"""
+            [source.kafka]
+            bootstrap_servers = ["{kafka.bootstrap}"]
+            topics = ["{topic}"]
+            group_id = "{folder.name}"
+            [intake]
+            max_past_seconds = 1e9
+            max_future_seconds = 1e9
+            [state]
+            path = "{folder}/state.sqlite3"
+            [http]
+            port = 0
+            """
+        )
+        self.began = time.perf_counter()
+        self.cpu = 0.0
+        code = "from monitor.cli import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, "run", "-c", str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if line.startswith("status page: "):
+                self.url = line.split(": ", 1)[1].strip()
+                break
+
+    def until(self, reached: Callable[[], bool]) -> float:
+        """Seconds from the start until then."""
+        while time.perf_counter() - self.began < READY_SECONDS:
+            try:
+                if reached():
+                    return time.perf_counter() - self.began
+            except httpx.TransportError:
+                pass
+            time.sleep(0.02)
+        raise TimeoutError(f"not reached in {READY_SECONDS:.0f} s")
+
+    def ready(self) -> bool:
+        return httpx.get(f"{self.url}/readyz").status_code == 200
+
+    def received(self) -> int:
+        return int(httpx.get(f"{self.url}/status").json()["pipeline"]["received"])
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, name: str) -> float:
+        """MiB of `VmRSS` or `VmHWM`."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) / 1024
+        return float("nan")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+def size_and_start(kafka: KafkaBroker, count: int, rounds: int) -> Table:
+    produce(kafka, "bench-sidecar", corpus_traffic(count, seed=3))
+    ready, cpu, idle, resident, peak = [], [], [], [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="alignwatch-bench-") as folder:
+            one = Sidecar(Path(folder), kafka, "bench-sidecar")
+            try:
+                ready.append(one.until(one.ready))
+                cpu.append(one.cpu_seconds())
+                idle.append(one.memory("VmRSS"))
+                one.until(lambda: one.received() >= count)  # noqa: B023 - run at once
+                resident.append(one.memory("VmRSS"))
+                peak.append(one.memory("VmHWM"))
+            finally:
+                one.stop()
+    table = Table(
+        "The sidecar's memory and start",
+        ("what", "median", "target"),
+        [f"`alignwatch run` on a real broker, then {count:,} exchanges; {rounds} rounds."],
+    )
+    table.rows += [
+        ("start to ready", f"{statistics.median(ready):.2f} s", "3 s"),
+        ("CPU time until ready", f"{statistics.median(cpu):.2f} s", ""),
+        ("resident when ready", f"{statistics.median(idle):.0f} MiB", ""),
+        (f"resident after {count:,} exchanges", f"{statistics.median(resident):.0f} MiB", "350 MB (334 MiB)"),
+        ("peak", f"{statistics.median(peak):.0f} MiB", ""),
+    ]
+    return table
+
+
+def machine() -> str:
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        name = next((x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if "model name" in x), name)
+    load1 = os.getloadavg()[0]
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, load average {load1:.1f} at the start"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=["label", "kafka", "sidecar"], action="append")
+    parser.add_argument("--pairs", type=int, default=768)
+    parser.add_argument("--exchanges", type=int, default=40_000)
+    parser.add_argument("--sidecar-exchanges", type=int, default=3_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=5.0)
+    options = parser.parse_args()
+    parts = set(options.part or ["label", "kafka", "sidecar"])
+    print(f"Machine: {machine()}\n", flush=True)
+    if "label" in parts:
+        print(labelled_pairs(options.pairs, options.rounds).markdown(), flush=True)
+    if parts & {"kafka", "sidecar"}:
+        try:
+            with broker() as kafka:
+                if "kafka" in parts:
+                    table = exchanges_from_kafka(kafka, options.exchanges, options.rounds, options.budget)
+                    print(table.markdown(), flush=True)
+                if "sidecar" in parts:
+                    print(size_and_start(kafka, options.sidecar_exchanges, options.rounds).markdown(), flush=True)
+        except BrokerUnavailableError as error:
+            print(f"The other parts need a broker: {error}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
