@@ -120,9 +120,7 @@ def test_every_promised_command_is_there() -> None:
 
 def test_names_of_test_modules_are_unique() -> None:
     # pytest imports them by their bare names: two of the same name could not be collected together.
-    names = Counter(
-        path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in {"conftest.py", "__init__.py"}
-    )
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
 
 
