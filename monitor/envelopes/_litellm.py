@@ -6,13 +6,12 @@ with message logging off both texts are `redacted-by-litellm`, which the labelli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from alignwatch import Exchange
 from monitor.envelopes._answers import Answer, Reply
-from monitor.envelopes._base import Context
+from monitor.envelopes._base import Context, Found, Skipped
 from monitor.envelopes._fields import at, deployment_of, digest_of, first, text_or_none
 from monitor.envelopes._messages import text_of
 from monitor.envelopes._openai_stream import blocked_by
@@ -46,7 +45,7 @@ class LiteLLMDecoder:
             return f"needs at least {_ENOUGH} of {', '.join(sorted(_MARKS))}"
         return None
 
-    def decode(self, obj: Any, context: Context) -> list[Exchange]:
+    def decode(self, obj: Any, context: Context) -> Sequence[Found]:
         """One exchange for each choice."""
         metadata = obj.get("metadata") if isinstance(obj.get("metadata"), dict) else {}
         model = text_or_none(obj.get("model_group")) or text_or_none(obj.get("model"))
@@ -61,7 +60,10 @@ class LiteLLMDecoder:
             "tenant": text_or_none(metadata.get("user_api_key_team_id")),
             "conversation": text_or_none(_requester(metadata, "session_id")) or _session(obj),
         }
-        return exchanges_of(common, _asked(obj), _reply(obj))
+        found: list[Found] = [*exchanges_of(common, _asked(obj), reply := _reply(obj))]
+        # Of a streamed answer LiteLLM keeps the content alone: a structured refusal is left without a text.
+        wordless = sum(not one.text and one.finish == "natural" for one in reply.answers) if obj.get("stream") else 0
+        return [*found, Skipped("refusal-suspected", wordless)] if wordless else found
 
 
 def _requester(metadata: Mapping[str, Any], name: str) -> Any:

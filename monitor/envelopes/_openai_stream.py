@@ -147,7 +147,7 @@ def _add_text(choice: Mapping[str, Any], at: str, draft: _Draft, delta: str) -> 
 def blocked_by(error: Mapping[str, Any]) -> Finish | None:
     """Whether an error body says that a filter stopped the call, rather than that the call failed."""
     inner = error.get("innererror")
-    texts = [error.get("code"), error.get("type"), error.get("error_class")]
+    texts = [error.get("code"), error.get("type"), error.get("error_code"), error.get("error_class")]
     texts.append(inner.get("code") if isinstance(inner, dict) else None)
     names = {one.lower() for one in texts if isinstance(one, str)}
     blocked = names & {"content_filter", "responsibleaipolicyviolation", "content_policy_violation"}

@@ -8,12 +8,13 @@ from typing import Any, Final
 from alignwatch import Exchange
 from monitor.envelopes import _anthropic, _bedrock_body, _openai_stream, _responses
 from monitor.envelopes._answers import Answer, Reply
-from monitor.envelopes._fields import expect, first, make
+from monitor.envelopes._fields import derived_id, expect, first, make
 from monitor.envelopes._requests import Asked
 from monitor.envelopes._sse import body_of, looks_like_stream
 from monitor.envelopes._verdicts import azure_found, categories_of
 from monitor.errors import DecodeError
 
+MAX_ID: Final = 500
 _READERS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any], Reply]], ...]] = (
     (_openai_stream.replies, _openai_stream.reply),
     (_responses.replies, _responses.reply),
@@ -104,8 +105,10 @@ def exchanges_of(common: Mapping[str, Any], asked: Asked, reply: Reply) -> list[
 
 def _exchange(fields: Mapping[str, Any], reply: Reply, answer: Answer) -> Exchange:
     identifier = fields["id"]
-    if answer.index and isinstance(identifier, str):
-        identifier = f"{identifier}#{answer.index}"
+    if isinstance(identifier, str):
+        # LiteLLM packs its routing into the ids of responses; they may get longer than anybody would call an id.
+        identifier = identifier if len(identifier) <= MAX_ID else derived_id(identifier)
+        identifier = f"{identifier}#{answer.index}" if answer.index else identifier
     upstream = reply.upstream(answer)
     return make(
         {

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from decoding import exchanges, fault, only, turns
+from decoding import exchanges, fault, found, only, skipped, turns
 from exchanges import EPOCH
 from gateways import ASKED, SAID, SYSTEM, anthropic_message, chat_response, litellm, responses_body
 
@@ -62,6 +62,8 @@ def test_a_failed_call_has_no_answer_and_a_blocked_one_is_the_providers():
     assert fault(failed).reason == "no-answer"
     blocked = litellm(status="failure", response=None, error_information={"error_class": "ContentPolicyViolationError"})
     assert only(blocked).finish == "provider_block"
+    coded = {"error_class": "BadRequestError", "error_code": "content_filter"}
+    assert only(litellm(status="failure", response={}, error_information=coded)).finish == "provider_block"
     guarded = litellm(status_fields={"guardrail_status": "guardrail_intervened"})
     one = only(guarded)
     assert (one.finish, one.labels.upstream.source, one.labels.upstream.blocked) == (
@@ -69,6 +71,17 @@ def test_a_failed_call_has_no_answer_and_a_blocked_one_is_the_providers():
         "litellm-guardrail",
         True,
     )
+
+
+def test_a_streamed_answer_without_text_is_counted_as_a_suspected_refusal():
+    items = found(litellm(response=chat_response("")))
+    assert skipped(items) == {"refusal-suspected": 1}
+    assert skipped(found(litellm(response=chat_response(""), stream=False))) == {}
+
+
+def test_ids_longer_than_ours_may_be_are_hashed_alike():
+    one = only(litellm(id="resp_" + "x" * 2000))
+    assert one.id == only(litellm(id="resp_" + "x" * 2000)).id != only(litellm(id="resp_" + "y" * 2000)).id
 
 
 def test_several_choices_are_several_exchanges():
