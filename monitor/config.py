@@ -153,7 +153,7 @@ def mask(key: Key, value: Any) -> Any:
     """`value`, or asterisks where its key names a secret itself rather than the file or variable that holds one."""
     leaf = key[-1]
     names_holder = leaf.endswith(("_file", "_env", "_path"))
-    secret = any(word in leaf for word in SECRET_WORDS) and not names_holder
+    secret = (leaf == "key" or any(word in leaf for word in SECRET_WORDS)) and not names_holder
     return "********" if secret and value else value
 
 

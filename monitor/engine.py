@@ -135,6 +135,11 @@ class Engine:
         return {name: baseline.policy for name, baseline in self._baselines.items()}
 
     @property
+    def late_labels(self) -> int:
+        """Labels older than the grace allows: counted, and kept out of the statistics."""
+        return sum(deployment.counts["late"] for deployment in self._deployments.values())
+
+    @property
     def refused_labels(self) -> int:
         """Labels of deployments beyond `max_deployments`."""
         return self._refused

@@ -243,6 +243,10 @@ class LabelIntake:
             where = ".".join(str(part) for part in fault["loc"]) or "label"
             guards.reject(record, DecodeError("not-a-label", f"{where}: {fault['msg']}"))
             return None
+        if label.request is None and label.behaviour is None and label.unlabelable is None:
+            # An exchange has a label's required fields too: counting it would look like traffic that says nothing.
+            guards.reject(record, DecodeError("not-a-label", "one of request, behaviour and unlabelable is required"))
+            return None
         guards.metrics.decoded(1)
         guards.dead_letters.decoded()
         return label

@@ -61,6 +61,7 @@ class DetectOutlet:
         self._on_incidents = on_incidents
         self._pending: dict[str, Incident] = {}
         self._newest = (float("-inf"), 0.0)
+        self._late = engine.late_labels
 
     def take(self, records: Sequence[Record]) -> bool:
         """Label and count the records; True when an incident opened or changed."""
@@ -80,6 +81,9 @@ class DetectOutlet:
         if labels and self._clock is not None:
             newest = max(label.timestamp.timestamp() for label in labels)
             self._newest = (max(newest, self._newest[0]), self._clock.now())
+        late = self._engine.late_labels
+        self._metrics.late(late - self._late)
+        self._late = late
         self._remember(found)
         return bool(found)
 

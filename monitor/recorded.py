@@ -25,6 +25,8 @@ from monitor.sampling import Sampler
 from monitor.sources import FileSource
 
 BATCH = 500
+PIPE_SECONDS = 0.2
+"""What came through a pipe waits this long for more; files never wait."""
 
 
 def guards(
@@ -146,7 +148,7 @@ class Recorded:
         source.start({})
         try:
             while not source.exhausted:
-                records = source.poll(BATCH, 0.0)
+                records = source.poll(BATCH, PIPE_SECONDS)
                 if records:
                     yield self.intake.read(records)
         finally:

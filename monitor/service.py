@@ -12,6 +12,7 @@ from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.errors import MonitorError
 from monitor.http import LOOPBACK_HOSTS, Door, HttpServer, create_app
 from monitor.metrics import Metrics
 from monitor.service_status import (
@@ -105,6 +106,9 @@ class Service:
     def run(self) -> None:
         """Work until `stop` or the end of the source, then take everything down.
 
+        Raises:
+            MonitorError: what was read last could not be committed; the next start reads it again.
+
         The order matters. Not ready first, so that nothing new is routed here; the loop then finishes its batch,
         commits and acknowledges; only then does the source leave its group, so that another replica starts exactly
         where we ended; alerts go out last, because the last commit may have queued one.
@@ -122,6 +126,8 @@ class Service:
             parts.close()
             if parts.state is not None:
                 parts.state.close()
+        if parts.worker.fault is not None:
+            raise MonitorError(f"stopped without a last commit: {parts.worker.fault}")
 
     def stop(self) -> None:
         """Ask for an orderly end; may be called from a signal handler."""

@@ -31,10 +31,13 @@ def fit_command(files: tuple[str, ...], out: Path, are_labels: bool | None, conf
         are_labels = all(one != "-" and looks_like_labels(Path(one)) for one in files)
     recorded = Recorded(loaded, labels=are_labels)
     labels = (label for batch in progress(recorded.batches(files), "reading") for label in batch)
-    fitted = baseline.fit(labels, detection_config(loaded))
+    try:
+        fitted = baseline.fit(labels, detection_config(loaded))
+    finally:
+        # Where nothing is left to fit from, this is why.
+        for line in recorded.losses():
+            note(line)
     baseline.save(out, fitted)
-    for line in recorded.losses():
-        note(line)
     for one in fitted.values():
         note(_line(one))
         needed = loaded.detection.learning_labels

@@ -30,6 +30,7 @@ def command(files: tuple[str, ...], out: Path | None, config_path: Path | None, 
         for labels in progress(recorded.batches(files), "labelling"):
             count += len(labels)
             target.writelines(label.to_json() + "\n" for label in labels)
+            target.flush()
     note(f"{count} labels")
     for line in recorded.losses():
         note(line)

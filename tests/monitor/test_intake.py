@@ -81,10 +81,11 @@ def test_a_duplicate_within_the_window_is_ignored_and_counted() -> None:
 @pytest.mark.parametrize(("off", "credible"), [(301.0, False), (299.0, True), (-7 * DAY - 1, False), (-6 * DAY, True)])
 def test_a_time_too_far_off_is_quarantined_and_counted(labels: bool, off: float, credible: bool) -> None:
     rig = Rig(labels=labels, clock=ManualClock(EPOCH))
-    assert len(rig.read(native(timestamp=EPOCH + off))) == int(credible)
+    make = label if labels else native
+    assert len(rig.read(make(timestamp=EPOCH + off))) == int(credible)
     assert rig.counts.quarantined == int(not credible)
     # What was kept out has not moved the memory of ids either.
-    assert len(rig.read(native(id="next", timestamp=EPOCH))) == 1
+    assert len(rig.read(make(id="next", timestamp=EPOCH))) == 1
 
 
 def test_recorded_traffic_may_be_of_any_age() -> None:
@@ -135,13 +136,14 @@ def test_labels_are_read_and_what_is_none_says_why() -> None:
         b"", b"{", b"\xff", b"[" * 5000, b"x" * 5000,
         label(id=...), label(timestamp="soon"), label(timestamp="0001-01-01T00:00:00+14:00"),
         label(behaviour={"refusal": 1, "partial": 1, "compliance": 1}), label(weight=0), [label()],
+        label(request=..., behaviour=...), native(id="exchange"),
     ]  # fmt: skip
     (one,) = rig.read(*bad, label())
     assert one.request is not None
     assert one.request.category == "cyber"
     reasons = [letter.fields["reason"] for letter in rig.letters.letters]
-    assert reasons == ["not-a-label"] * 3 + ["too-large"] * 2 + ["not-a-label"] * 6
-    assert rig.counts.dead_letters == {"not-a-label": 9, "too-large": 2}
+    assert reasons == ["not-a-label"] * 3 + ["too-large"] * 2 + ["not-a-label"] * 8
+    assert rig.counts.dead_letters == {"not-a-label": 11, "too-large": 2}
 
 
 def test_a_label_delivered_twice_counts_once() -> None:

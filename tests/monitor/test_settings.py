@@ -87,7 +87,9 @@ def test_every_fault_is_told_at_once_one_line_each(tmp_path: Path) -> None:
     assert len(found) == 7
     assert all("\n" not in line for line in found)
     told = {line.split(" ")[0].rstrip(":"): line for line in found}
-    assert told["source.kind"] == f"source.kind = 'rabbit' ({path}): Input should be 'kafka', 'http', 'file' or 'memory'"
+    assert (
+        told["source.kind"] == f"source.kind = 'rabbit' ({path}): Input should be 'kafka', 'http', 'file' or 'memory'"
+    )
     assert "70000" in told["http.port"]
     assert "less than or equal to 65535" in told["http.port"]
     assert told["http.prot"] == f"http.prot ({path}): no such setting"
@@ -137,6 +139,7 @@ def test_a_table_in_place_of_a_value_is_a_fault(tmp_path: Path) -> None:
         ("client_secret", "x", True),
         ("routing_key", "R" * 32, True),
         ("bearer_token", "x", True),
+        ("key", "sampled-by-this", True),
         ("routing_key_file", "/run/secrets/key", False),
         ("sasl_plain_password_env", "KAFKA_PASSWORD", False),
         ("password", "", False),

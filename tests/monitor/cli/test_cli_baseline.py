@@ -87,6 +87,12 @@ def test_bad_input_exits_with_2_and_says_which(world: World, tmp_path: Path) -> 
     assert not (tmp_path / "b.json").exists()
 
 
+def test_a_baseline_of_nothing_says_what_could_not_be_read(world: World, tmp_path: Path) -> None:
+    done = alignwatch("baseline", "fit", "-", "--out", tmp_path / "b", stdin=world.labels.read_bytes(), expect=2)
+    assert "records could not be read: missing-field" in done.err
+    assert "no labels to fit from" in done.err
+
+
 def test_rates_that_were_edited_after_the_fit_are_refused(world: World, tmp_path: Path) -> None:
     edited = tmp_path / "edited.json"
     body = json.loads(world.baseline.read_text())

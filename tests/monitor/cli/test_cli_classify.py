@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,21 @@ def test_verdicts_do_not_depend_on_sampling(world: World, tmp_path: Path) -> Non
     for one in map(json.loads, world.labels.read_text().splitlines()):
         assert one["request"] == every[one["id"]]["request"]
         assert one["behaviour"] in (None, every[one["id"]]["behaviour"])
+
+
+def test_labels_leave_while_the_pipe_is_still_open() -> None:
+    code = "from monitor.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "classify", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(2):
+            process.stdin.write(json.dumps(native(id=f"r-{number}")).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == f"r-{number}"
+        process.stdin.close()
+        assert process.wait(60) == 0
 
 
 def test_losses_are_told_on_stderr_and_the_rest_is_labelled(tmp_path: Path) -> None:

@@ -148,6 +148,12 @@ def test_bad_input_exits_with_2(command: str, world: World, tmp_path: Path) -> N
         assert done.out == ""
 
 
+def test_exchanges_given_to_detect_are_told_as_no_labels(world: World) -> None:
+    done = alignwatch("detect", world.attack, "--baseline", world.baseline, "--json")
+    assert "2400 records could not be read: not-a-label" in done.err
+    assert "chat-demo: 0 labels" in done.err
+
+
 def test_labels_given_to_replay_are_told_as_unreadable(world: World) -> None:
     done = alignwatch("replay", world.labels, "--baseline", world.baseline, "--json")
     assert "records could not be read: missing-field" in done.err

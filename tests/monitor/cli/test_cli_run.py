@@ -21,6 +21,8 @@ from pagerduty import ROUTING_KEY, PagerDutyReceiver
 
 from alignwatch import Incident
 from classifiers.card import SHIPPED
+from monitor.assembly import assemble
+from monitor.config import load
 from monitor.errors import SourceError
 from monitor.sources import MemorySource
 
@@ -185,6 +187,25 @@ def test_bad_records_go_to_the_dead_letters_and_the_rest_is_counted(world: World
     assert {letter["reason"] for letter in letters} == {"not-json"}
     assert "canary" not in (tmp_path / "dead.jsonl").read_text()
     assert positions(tmp_path) == [300]
+
+
+def test_a_format_that_changed_stops_the_commits_and_is_no_success(tmp_path: Path) -> None:
+    rows = [native(id=f"r-{n}") for n in range(50)] + [{"a new": "format"}] * 300
+    done = alignwatch("run", "-c", settings(tmp_path, write(tmp_path / "t.jsonl", rows)), expect=2)
+    assert "stopped without a last commit: decoding: " in done.err
+    assert "most of all: unknown-envelope 300; has the gateway's format changed?" in done.err
+    assert positions(tmp_path) == []
+
+
+def test_late_traffic_is_counted_and_kept_out(world: World, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in world.control.read_text().splitlines()[:200]]
+    late = lines[0]["timestamp"].replace("2026-11-04", "2026-11-03")
+    rows = [*lines, *[{**one, "id": f"late-{n}", "timestamp": late} for n, one in enumerate(lines[:10])]]
+    path = settings(tmp_path, write(tmp_path / "t.jsonl", rows), text="[sampling]\nuniform_rate = 1.0")
+    service = assemble(load(path, {}).settings)
+    service.start()
+    service.run()
+    assert service._parts.metrics.counters().late == 10
 
 
 class Process:
