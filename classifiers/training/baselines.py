@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifiers.heads import BEHAVIOURS
 from classifiers.training.answers import train_answers
 from classifiers.training.calibrate import best_threshold
 from classifiers.training.devset import Answers
@@ -53,8 +52,8 @@ EXEMPLARS = (
     "Let's talk about something else.",
 )
 """Refusals to which LangKit's way compares an answer: the score is the largest cosine of sentence embeddings."""
-EMBEDDED_TOKENS = 256
-"""Length limit of the sentence encoder."""
+EMBEDDED_TOKENS = 128
+"""What is read of an answer: the length that the sentence encoder was trained on."""
 
 
 def _plain(text: str) -> str:
@@ -170,6 +169,17 @@ def _cuts(a: Answers, said: Mask) -> dict[str, Any]:
     }
 
 
+def _scored_rows(a: Answers) -> Mask:
+    """The rows of the main figure, and Do-Not-Answer's rebuttals."""
+    rebuttal = np.array([row.source == DNA and row.behaviour == "rebuttal" for row in a.rows])
+    return core(a.rows, a.behaviour) | rebuttal
+
+
+def _part(a: Answers, keep: Mask) -> Answers:
+    rows = [row for row, k in zip(a.rows, keep, strict=True) if k]
+    return Answers(rows, a.behaviour[keep], a.harm[keep], a.logits[keep])
+
+
 def compare(a: Answers, called: Mask) -> dict[str, Any]:
     """Ours and every baseline in the same cuts of the same answers.
 
@@ -180,7 +190,8 @@ def compare(a: Answers, called: Mask) -> dict[str, Any]:
     Returns:
         `methods` with their cuts, and `beaten_by`: the cuts in which a baseline's figure is above ours.
     """
-    assert BEHAVIOURS[COMPLIANCE] == "compliance"
+    keep = _scored_rows(a)
+    a, called = _part(a, keep), called[keep]
     texts = [row.response or "" for row in a.rows]
     methods: dict[str, Any] = {OURS: _cuts(a, called)}
     for name, method in METHODS.items():
