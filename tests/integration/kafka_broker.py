@@ -51,6 +51,7 @@ class KafkaBroker:
             "KAFKA_LOCAL_PORT": str(port),
             "KAFKA_LOCAL_CONTROLLER_PORT": str(controller_port),
             "KAFKA_LOCAL_HEAP": heap,
+            "KAFKA_LOCAL_START_SECONDS": "200",
         }
         if properties:
             folder.mkdir(parents=True, exist_ok=True)

@@ -235,3 +235,30 @@ def test_a_calm_page_tells_of_an_alarm_that_went_away(page):
     assert "Behaving as it did when approved" in banner
     assert "But there was an alarm at 02:50: “The model has stopped refusing”. It has recovered" in banner
     assert "needs a person" not in banner
+
+
+def test_the_alarm_says_who_knows_and_who_has_taken_it(page):
+    told = text_of(seen(page, "told"), "banner")
+    assert "Told: pagerduty. chat is still to be told. Nobody has taken it yet" in told
+    assert "alignwatch alert ack inc-7f3a2c --by YOU" in told
+    taken = seen(page, "taken")
+    assert "Taken by jo at 03:02. Told: chat and pagerduty." in text_of(taken, "banner")
+    assert "Taken by jo at 03:02" in text_of(taken, "incidents")
+    assert "told" not in text_of(seen(page, "alarm"), "banner").lower(), "where no sink is configured nobody is missed"
+
+
+def test_all_of_it_can_be_reached_and_read_by_keyboard(page):
+    page.view.current = SCENES["fleet"]
+    markup = html.unescape(dump_dom(f"{page.url}keys", milliseconds=9000))
+    stops = re.search(r'data-stops="([^"]*)"', markup)[1].split("|")
+    assert "!" not in stops
+    assert stops[0] == "skip"
+    assert sum(stop.startswith("tile") for stop in stops) == 5
+    assert "holder" in stops
+    assert "SUMMARY" in stops
+    last = re.search(r'data-last="([^"]*)"', markup)[1]
+    before = re.search(r'data-before="([^"]*)"', markup)[1]
+    assert "sensitive request" in last
+    assert "sensitive request" in before
+    assert last != before
+    assert int(re.search(r'data-open="(\d+)"', markup)[1]) == 1, "what was opened stays open over the polls"
