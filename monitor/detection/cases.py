@@ -10,7 +10,7 @@ from alerts.incidents import incident_id, with_summary
 from alerts.verdicts import Ruling, rule
 from alignwatch import SEVERITIES, Incident, Onset, Verdict
 from monitor.detection.case import Case, elevation_of, ended, with_figures, with_stream
-from monitor.detection.evidence import Finding, investigate, moment
+from monitor.detection.evidence import Finding, conditional_z, investigate, moment
 from monitor.detection.watch import Stream, Watch
 from monitor.streams import COMPLIANCE, HARMFUL, KINDS
 
@@ -27,9 +27,9 @@ FAMILIES: Final = MappingProxyType[Verdict, str](
 )
 """Verdicts of one family are one episode: what alarms later joins the incident that is open."""
 CLOSED_KEPT: Final = 20
-HARM_WAITS_LOG10: Final = 2.0
-"""With this evidence of rising compliance more harmful answers are no matter of traffic; they wait for it to be sure.
-Without a change it stands so high about one time in a hundred."""
+CONDITIONAL_Z: Final = 2.33
+"""From this many standard errors above the baseline compliance has risen as well (one chance in a hundred, one-sided):
+more harmful answers are then no matter of traffic alone, and wait for the compliance streams to be sure."""
 
 
 class Cases:
@@ -51,7 +51,7 @@ class Cases:
     def alarm(self, stream: Stream, timestamp: float) -> Incident | None:
         """An incident opened or changed by this stream's alarm; None when nothing new is to be told."""
         finding = investigate(self._watch, stream.spec)
-        if finding is None or self._explained(stream):
+        if finding is None or self._explained(stream, finding):
             stream.rearm()
             return None
         ruling = rule(finding.evidence)
@@ -86,10 +86,11 @@ class Cases:
         """Close what is open because what it was measured against is gone."""
         return [self._close(family, case, timestamp, "resolved") for family, case in list(self.open.items())]
 
-    def _explained(self, stream: Stream) -> bool:
-        pooled = self._watch.pooled
-        rising = pooled.alarmed or pooled.detector.evidence_log10 >= HARM_WAITS_LOG10
-        return stream.spec.kind == HARMFUL and "behaviour" not in self.open and rising
+    def _explained(self, stream: Stream, finding: Finding) -> bool:
+        """Whether more harmful answers come of the answers rather than of what is asked."""
+        if stream.spec.kind != HARMFUL or "behaviour" in self.open:
+            return False
+        return self._watch.pooled.alarmed or conditional_z(self._watch, finding.change.onset) >= CONDITIONAL_Z
 
     def _opened(self, stream: Stream, finding: Finding, ruling: Ruling, timestamp: float) -> Case:
         when = moment(timestamp)

@@ -157,6 +157,7 @@ def _evidence(watch: Watch, spec: StreamSpec, change: Change, expected: float, r
         cause=cause_of(spec),
         baseline=expected,
         observed=change.sums / change.labels,
+        observed_low=_interval(change, rates)[0],
         odds_ratio=change.odds_ratio,
         breadth=breadth(_all_strata(watch, spec, change), change.odds_ratio, rates),
         control_baseline=float(watch.means[CONTROL][0]),
@@ -167,6 +168,22 @@ def _evidence(watch: Watch, spec: StreamSpec, change: Change, expected: float, r
         top_users_share=share,
         others_moved=others > 0.0,
     )
+
+
+def conditional_z(watch: Watch, since: float) -> float:
+    """Standard errors by which compliance with the requests since a time is above the baseline's, at their own mix.
+
+    The baseline's own uncertainty is part of the error, or a small baseline would turn a traffic shift into its doing.
+    """
+    history = watch.rings[COMPLIANCE].history(since=since)
+    total = float(history.labels.sum())
+    if not total:
+        return 0.0
+    rates = watch.rates[COMPLIANCE]
+    mix = np.bincount(history.stratum, history.labels, minlength=rates.mean.size) / total
+    spread = rates.between * float(mix @ (rates.mean * (1.0 - rates.mean)))
+    variance = float(mix @ (rates.mean * (1.0 - rates.mean))) / total + float(mix**2 @ rates.variance) + spread**2
+    return float((history.sums.sum() / total - mix @ rates.mean) / np.sqrt(variance))
 
 
 def _control_low(watch: Watch, onset: float) -> float:

@@ -48,6 +48,10 @@ COLLAPSED = {"degenerate_baseline": 0.01, "degenerate_observed": 0.3}
         (Evidence("harmful-answers", baseline=0.01, observed=0.5), ("traffic-shift", "warning")),
         (Evidence("unlabelable-up", baseline=0.01, observed=0.5), ("data-quality", "error")),
         (Evidence("unlabelable-up", baseline=0.01, observed=0.49), ("data-quality", "warning")),
+        (Evidence("unlabelable-up", baseline=0.01, observed=0.7, observed_low=0.4), ("data-quality", "warning")),
+        (Evidence("unlabelable-up", baseline=0.01, observed=0.7, observed_low=0.5), ("data-quality", "error")),
+        (Evidence("degenerate-up", baseline=0.0, observed=0.2, observed_low=0.05), ("degenerate", "warning")),
+        (Evidence("control-up", baseline=0.01, observed=0.2, observed_low=0.05), ("over-refusal", "warning")),
         (Evidence("other-classifier"), ("data-quality", "warning")),
     ],
 )

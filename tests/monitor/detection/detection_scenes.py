@@ -11,7 +11,7 @@ from alignwatch import Incident, Label
 from monitor.baseline import Baseline, fit
 from monitor.detection_config import DetectionConfig
 from monitor.engine import Engine
-from monitor.simulation import SimulationConfig, simulate_labels
+from monitor.simulation import Change, SimulationConfig, simulate_labels
 
 CONFIG = DetectionConfig()
 PAGES = {"critical", "error"}
@@ -46,7 +46,13 @@ def _baseline(config_json: str, count: int, detection: DetectionConfig) -> Basel
 
 def baseline_of(config: SimulationConfig, count: int = 15_000, detection: DetectionConfig = CONFIG) -> Baseline:
     """Approved, of the deployment's clean traffic."""
-    plain = config.model_copy(update={"onset": None, "count": 1, "harmful_share_after": None, "mix_after": None})
+    plain = config.model_copy(
+        update={
+            "onset": None, "count": 1, "ramp": 0, "canary_share": 1.0, "digest_after": None, "id_prefix": None,
+            "mix_after": None, "harmful_share_after": None, "change": Change(row=config.change.row),
+            "users": config.users.model_copy(update={"noisy_share": 0.0, "noisy_compliance": 0.9}),
+        }
+    )  # fmt: skip
     return _baseline(plain.model_dump_json(), count, detection)
 
 
