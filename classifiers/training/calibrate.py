@@ -12,6 +12,7 @@ from classifiers.training.devset import UNKNOWN, Answers, Requests
 
 Floats = npt.NDArray[np.float32]
 _TINY = 1e-7
+FOLDS = 5
 
 
 def fit_platt(logits: Floats, target: Floats) -> Platt:
@@ -57,9 +58,9 @@ def fit_all(
     )
 
 
-def halves(n: int, seed: int = 5) -> npt.NDArray[np.bool_]:
-    """A random half of n rows."""
-    return np.random.default_rng(seed).permutation(n) < n // 2
+def folds(n: int, seed: int = 5) -> npt.NDArray[np.int64]:
+    """Which of `FOLDS` random folds of like size each of n rows is in."""
+    return np.random.default_rng(seed).permutation(n) % FOLDS
 
 
 def f1(truth: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from alignwatch import CATEGORIES
 from classifiers.card import Calibration, FamilyRates, Thresholds
 from classifiers.heads import BEHAVIOURS, Heads
-from classifiers.training.calibrate import fit_all, halves
+from classifiers.training.calibrate import FOLDS, fit_all, folds
 from classifiers.training.devset import UNKNOWN, Answers, Requests
 from classifiers.training.measure import (
     auc,
@@ -200,17 +201,21 @@ def _by_language(q: Requests, known: Mask, guessed: npt.NDArray[np.int64]) -> di
 
 
 def calibration_report(q: Requests, a: Answers) -> dict[str, Any]:
-    """Expected calibration error of each head: maps fitted on one half of dev, measured on the other, and averaged."""
-    asked, said = halves(len(q.rows)), halves(len(a.rows))
-    found: dict[str, list[float]] = {"harm": [], "category": [], "behaviour": [], "response_harm": []}
-    bins: dict[str, Any] = {}
-    for flip in (False, True):
-        h = Heads(fit_all(q, a, (asked ^ flip, said ^ flip)))
-        ask, say = ~(asked ^ flip) & q.trainable, ~(said ^ flip) & a.trainable
-        for name, truth, p in _calibrated(q, a, h, ask, say):
-            found[name].append(expected_calibration_error(truth, p))
-            bins[name] = reliability(truth, p)
-    return {"ece": {k: round(float(np.mean(v)), 4) for k, v in found.items()}, "bins": bins}
+    """Expected calibration error of each head, cross-fitted.
+
+    Maps are fitted on all folds of dev but one and applied to that one; the error is taken over all rows so predicted.
+    """
+    asked, said = folds(len(q.rows)), folds(len(a.rows))
+    found: dict[str, list[tuple[Mask, Any]]] = defaultdict(list)
+    for fold in range(FOLDS):
+        h = Heads(fit_all(q, a, (asked != fold, said != fold)))
+        for name, truth, p in _calibrated(q, a, h, (asked == fold) & q.trainable, (said == fold) & a.trainable):
+            found[name].append((truth, p))
+    ece, bins = {}, {}
+    for name, parts in found.items():
+        truth, p = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        ece[name], bins[name] = round(expected_calibration_error(truth, p), 4), reliability(truth, p)
+    return {"ece": ece, "bins": bins}
 
 
 def _calibrated(q: Requests, a: Answers, h: Heads, ask: Mask, say: Mask) -> Iterable[tuple[str, Mask, Any]]:
