@@ -11,6 +11,7 @@
 #              KAFKA_LOCAL_PORT  the broker's listener           (default 9092)
 #              KAFKA_LOCAL_CONTROLLER_PORT                       (default 9093)
 #              KAFKA_LOCAL_JARS  where the jars are kept         (default .cache/kafka/jars under the repository)
+#              KAFKA_LOCAL_START_SECONDS  how long a start may take (default 90)
 #              KAFKA_LOCAL_HEAP  the broker's heap               (default 512m)
 #              KAFKA_LOCAL_PROPERTIES  a file of further settings, which win over the ones below (listeners, TLS, SASL)
 # Needs a JDK or JRE >= 17, and Maven for the first download.
@@ -23,7 +24,7 @@ jars=${KAFKA_LOCAL_JARS:-$cache/jars}
 port=${KAFKA_LOCAL_PORT:-9092}
 controller_port=${KAFKA_LOCAL_CONTROLLER_PORT:-9093}
 heap=${KAFKA_LOCAL_HEAP:-512m}
-start_seconds=90
+start_seconds=${KAFKA_LOCAL_START_SECONDS:-90}
 stop_seconds=30
 # A second or two of start-up matters here and peak throughput does not.
 java_flags=(-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData)
@@ -115,7 +116,8 @@ start() {
   mkdir -p "$dir"
   write_config
   if [[ ! -f $dir/data/meta.properties ]]; then
-    kafka_java kafka.tools.StorageTool format -t "$(kafka_java kafka.tools.StorageTool random-uuid)" \
+    # A cluster id is 16 random bytes in URL-safe base64: not worth a Java start of its own.
+    kafka_java kafka.tools.StorageTool format -t "$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')" \
       -c "$dir/server.properties" >"$dir/format.log" 2>&1 || fail "formatting failed; see $dir/format.log"
   fi
   # Descriptors of the caller are closed, or whoever reads its output would wait for the broker to end.
@@ -162,5 +164,5 @@ case ${1:-} in
   status) status ;;
   topic) topic "${2:-}" "${3:-1}" ;;
   jars) need_java; fetch_jars ;;
-  *) sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
