@@ -60,8 +60,9 @@ def increment(x: ArrayLike, p: ArrayLike, odds_ratios: ArrayLike) -> Floats:
     outcome = np.asarray(x, dtype=np.float64)
     if rate.ndim <= outcome.ndim:
         rate = rate[..., None]
-    outcome = outcome[..., None]
-    result: Floats = (1.0 + outcome * stake) / (1.0 + rate * stake)
+    result: Floats = outcome[..., None] * stake
+    result += 1.0
+    result *= 1.0 / (1.0 + rate * stake)  # the factor is small where rates are shared
     return result
 
 

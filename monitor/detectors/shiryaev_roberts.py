@@ -64,6 +64,8 @@ class MixtureShiryaevRoberts:
         if streams < 1 or not np.all(self.log_threshold >= 0.0) or not np.all(self.odds_ratios > 0.0):
             raise ValueError("detector: allowed are streams >= 1, arl >= 1 and odds ratios above 0")
         self.direction = direction
+        self._threshold = np.exp(self.log_threshold)
+        self._weights = np.full(self.odds_ratios.size, 1.0 / self.odds_ratios.size)
         self.statistic: Floats = np.zeros((streams, self.odds_ratios.size))
         self.labels: NDArray[np.int64] = np.zeros(streams, dtype=np.int64)
 
@@ -92,27 +94,27 @@ class MixtureShiryaevRoberts:
             Shape of x; True where the evidence has reached the threshold.
         """
         bets = increment(x, p, self.odds_ratios)
+        rows = self.statistic if where is None else self.statistic[where]
+        rows += 1.0
+        rows *= bets
+        evidence = rows @ self._weights
+        if evidence.max(initial=0.0) > SATURATION:
+            np.minimum(rows, SATURATION, out=rows)
+        threshold = self._threshold
         if where is None:
-            self.statistic += 1.0
-            self.statistic *= bets
-            np.minimum(self.statistic, SATURATION, out=self.statistic)
             self.labels += 1
-            return self._over(self.statistic, self.log_threshold)
-        rows = np.minimum((self.statistic[where] + 1.0) * bets, SATURATION)
-        self.statistic[where] = rows
-        self.labels[where] += 1
-        return self._over(rows, self.log_threshold[where])
+        else:
+            self.statistic[where] = rows
+            self.labels[where] += 1
+            threshold = threshold[where]
+        over: NDArray[np.bool_] = evidence >= threshold
+        return over
 
     def reset(self, where: NDArray[np.intp] | NDArray[np.bool_] | None = None) -> None:
         """Start again from no evidence, all streams or those named."""
         rows: slice | NDArray[np.intp] | NDArray[np.bool_] = slice(None) if where is None else where
         self.statistic[rows] = 0.0
         self.labels[rows] = 0
-
-    @staticmethod
-    def _over(rows: Floats, log_threshold: Floats) -> NDArray[np.bool_]:
-        result: NDArray[np.bool_] = rows.mean(axis=1) >= np.exp(log_threshold)
-        return result
 
 
 def first_alarms(

@@ -70,19 +70,19 @@ def delays(truth: Strata, designs: Array, odds_ratio: float, rng: np.random.Gene
 
 def realised(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     """Run length against the nominal one, over many baselines."""
-    draws, paths, burn_in = (12, 32, 2_000) if quick else (200, 64, 8_000)
+    draws, paths, burn_in = (4, 16, 200) if quick else (120, 32, 2_500)
     table = Table(
         f"Realised run length of the pooled compliance stream with a baseline of n labels (nominal {ARL:.0e})",
         ("traffic", "n", "how rates are set", "10th percentile / nominal", "median / nominal", "baselines below nominal",
          f"delay at odds ×{ODDS_RATIO:g}", "over known rates"),
         [
             f"{draws} baselines a row, {paths} importance-sampled runs each; the sampling error of one baseline's run length is about "
-            "a tenth, so the 10th percentile is a little pessimistic. Fourteen categories in SORRY-Bench's mix with GPT-OSS-20B's "
+            "a sixth, so the 10th percentile is a little pessimistic. Fourteen categories in SORRY-Bench's mix with GPT-OSS-20B's "
             f"rates. Ours: the limit of confidence {DetectionConfig().limit_confidence:g} that the detectors use.",
         ],
     )  # fmt: skip
     truth = pooled_truth()
-    known = delays(truth, np.tile(truth.rates, (draws, 1)), ODDS_RATIO, rng, 64)
+    known = delays(truth, np.tile(truth.rates, (draws, 1)), ODDS_RATIO, rng, 16)
     for size in SIZES:
         for name, designer in (
             ("add-one estimate", plugged_in),
@@ -95,7 +95,7 @@ def realised(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
             )
     for name, rate in (("one category, 0.10", 0.10), ("one category, 0.03", 0.03)):
         single = Strata.single(rate)
-        single_known = delays(single, np.full((draws, 1), rate), ODDS_RATIO, rng, 64)
+        single_known = delays(single, np.full((draws, 1), rate), ODDS_RATIO, rng, 16)
         for size in SIZES:
             designs = draw_designs(single, size, draws, with_limit, rng, single.mix)
             table.rows.append(_row((name, f"{size:,}", "ours"), single, designs, single_known, (paths, burn_in), rng))
@@ -113,7 +113,7 @@ def _row(
     paths, burn_in = effort
     rates, _ = false_alarm_rate(truth, designs, ARL, rng, paths=paths, burn_in=burn_in, cap=60_000, enough=60)
     ratios = 1.0 / np.maximum(rates, 1e-12) / ARL
-    delay = delays(truth, designs, ODDS_RATIO, rng, 64)
+    delay = delays(truth, designs, ODDS_RATIO, rng, 16)
     low, middle = _quantile(ratios, 0.1, rng), _quantile(ratios, 0.5, rng)
     return [*labels, str(low), str(middle), f"{(ratios < 1).mean():.0%}", str(delay), str(delay.over(known))]
 
@@ -126,7 +126,7 @@ def _quantile(sample: Array, level: float, rng: np.random.Generator) -> Estimate
 
 def moved_mix(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     """What the common shift is worth when users turn to other categories than the baseline's."""
-    draws, paths, burn_in = (12, 32, 2_000) if quick else (120, 64, 6_000)
+    draws, paths, burn_in = (4, 16, 200) if quick else (80, 32, 2_500)
     table = Table(
         "The same when the mix of requests has moved since the baseline (n = 1,000 and 4,000)",
         ("traffic now", "n", "how rates are set", "10th percentile / nominal", "median / nominal", "baselines below nominal",
@@ -141,7 +141,7 @@ def moved_mix(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
         ("80 % in one rare category", spike),
     ):
         now = Strata(mix, truth.rates)
-        known = delays(now, np.tile(truth.rates, (draws, 1)), ODDS_RATIO, rng, 64)
+        known = delays(now, np.tile(truth.rates, (draws, 1)), ODDS_RATIO, rng, 16)
         for size in (1_000, 4_000):
             for label, live in (("ours", mix), ("limit of the old mix", truth.mix)):
                 designs = draw_designs(truth, size, draws, with_limit, rng, live)

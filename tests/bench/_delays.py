@@ -45,9 +45,7 @@ class Effort:
     @classmethod
     def of(cls, *, quick: bool) -> Effort:
         return (
-            cls(200, 160, 2_000, 4_000_000, 2, 20_000)
-            if quick
-            else cls(8_000, 1_600, 20_000, 60_000_000, 40, 1_000_000)
+            cls(100, 80, 1_000, 4_000_000, 1, 10_000) if quick else cls(4_000, 640, 10_000, 60_000_000, 40, 1_000_000)
         )
 
 
@@ -68,7 +66,7 @@ def detector_delay(
     """Ours: mean delay from no evidence (the worst case for Shiryaev-Roberts), and from a stationary state."""
     before, after = case
     fresh = MixtureShiryaevRoberts(arl, direction=way(case), streams=runs)
-    few = min(runs, 2_000)
+    few = min(runs, 1_000)
     settled = MixtureShiryaevRoberts(arl, direction=way(case), streams=few)
     for _ in range(burn_in):
         over = settled.update(rng.random(few) < before, before)
@@ -111,7 +109,7 @@ def equal_run_length(*, quick: bool, rng: np.random.Generator) -> Iterator[Table
         for arl in ARLS:
             if (*kind, arl) not in overshoot:
                 overshoot[*kind, arl] = _overshoot(case, arl, effort, rng)
-            window = best_window(case, arl, windows[kind], min(effort.runs, 400), rng)
+            window = best_window(case, arl, windows[kind], min(effort.runs, 300), rng)
             table.rows.append(_equal_row(case, arl, overshoot[*kind, arl], window, effort, rng))
     yield table
     yield _check(effort, rng)
@@ -141,7 +139,7 @@ def _equal_row(
     rng: np.random.Generator,
 ) -> list[str]:
     worst, stationary = OptimalCusum(*case).delay(arl)
-    burn_in = min(effort.burn_in, 5_000)
+    burn_in = min(effort.burn_in, 4_000)
     nominal, _ = detector_delay(case, arl, rng, runs=effort.runs, burn_in=0)
     equal, settled = detector_delay(case, max(arl / overshoot.mean, 1.0), rng, runs=effort.runs, burn_in=burn_in)
     window, size = best
@@ -177,7 +175,7 @@ def _check(effort: Effort, rng: np.random.Generator) -> Table:
     )
     for rate, direction in ((0.10, "up"), (0.03, "down"), (0.01, "up")):
         sampled = _overshoot((rate, 0.5 if direction == "up" else 0.001), 1e4, effort, rng)
-        counted = counted_arl(rate, 1e4, rng, direction=direction, runs=min(effort.runs, 1_000)).over(Estimate(1e4))
+        counted = counted_arl(rate, 1e4, rng, direction=direction, runs=min(effort.runs, 400)).over(Estimate(1e4))
         table.rows.append([number(rate), direction, str(sampled), str(counted)])
     return table
 

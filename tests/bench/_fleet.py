@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from _drawn import drawn_baseline
+from _parallel import spread
 from _rigs import FLEET
 from _tables import Estimate, Table, count_error, number
 
 from monitor.detection.budget import PERIOD_HOURS, allowances
 from monitor.detection.watch import Stream, Watch
 from monitor.detection_config import DetectionConfig
-from monitor.detectors import SATURATION, shift_odds
+from monitor.detectors import shift_odds
 from monitor.simulation import SimulationConfig, compile_rules
 from monitor.streams import COMPLIANCE, CONTROL, DEGENERATE, STRATA
 
@@ -25,6 +27,8 @@ CONFIG = DetectionConfig(fleet_deployments=FLEET)
 YEAR = 365 * 24
 KNOWN = 10**8
 """Labels of a baseline that leaves nothing to doubt."""
+SIZES = {"known rates": KNOWN, "1,000": 5_000, "4,000": 20_000}
+"""Labels of a baseline, by its sensitive labels."""
 
 
 @dataclass
@@ -41,12 +45,13 @@ class Bank:
 
     def __post_init__(self) -> None:
         deployments, strata, grid = self.tables.shape
-        self._size = grid
         self._rows = np.arange(deployments)
-        self._state = np.zeros((deployments * (strata if self.own else 1), grid))
+        self._state = np.zeros((deployments * (strata if self.own else 1), grid), dtype=np.float32)
         self._strata = strata
-        self._flat = self.tables.reshape(-1, grid)
-        self._limits = self.threshold.reshape(-1) * grid
+        self._flat = self.tables.reshape(-1, grid).astype(np.float32)
+        self._gain = (1.0 + self.stakes).astype(np.float32)
+        self._ones = np.ones(grid, dtype=np.float32)
+        self._limits = (self.threshold.reshape(-1) * grid).astype(np.float32)
 
     def step(self, stratum: Array, x: Array) -> Array:
         """Take a label in each deployment; where a stream alarmed (and started again)."""
@@ -55,11 +60,9 @@ class Bank:
         state = self._state[row] if self.own else self._state
         state += 1.0
         state *= self._flat[cell]
-        hits = np.flatnonzero(x)
-        state[hits] *= 1.0 + self.stakes
-        over = state.sum(axis=1) >= self._limits[row]
+        state[np.flatnonzero(x)] *= self._gain
+        over = state @ self._ones >= self._limits[row]
         state[over] = 0.0
-        np.minimum(state, SATURATION, out=state)
         if self.own:
             self._state[row] = state
         return over
@@ -86,9 +89,9 @@ class Fleets:
     """By name: streams, share of each stratum, its rate, labels an hour."""
 
     @classmethod
-    def draw(cls, fleets: int, labels: int | None, rng: np.random.Generator) -> Fleets:
-        """With baselines of so many labels; None: of so many that rates are known."""
-        watches = [_watch(labels or KNOWN, rng) for _ in range(fleets * FLEET)]
+    def draw(cls, fleets: int, labels: int, rng: np.random.Generator) -> Fleets:
+        """With baselines of so many labels."""
+        watches = [_watch(labels, rng) for _ in range(fleets * FLEET)]
         rules = compile_rules(TRAFFIC)
         by_category = [[s for s in w.streams if _is_category(s)] for w in watches]
         mix, rates = rules.mix_before, rules.before.compliance
@@ -125,33 +128,48 @@ def _alarms(entry: tuple[Bank, Array, Array, float], years: float, rng: np.rando
     deployments, steps, alarms = streams.tables.shape[0], round(years * YEAR * hourly), 0
     edges = np.cumsum(mix)[:-1]
     for _ in range(steps):
-        uniform = rng.random((2, deployments))
+        uniform = rng.random((2, deployments), dtype=np.float32)
         stratum = np.searchsorted(edges, uniform[0], side="right")
         alarms += int(streams.step(stratum, uniform[1] < rates[stratum]).sum())
     return alarms
 
 
-def fleet(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
+def _count(item: tuple[int, int, float, int]) -> dict[str, tuple[int, float]]:
+    """Alarms of each group of streams, and in how many times 90 days; sparser groups are watched for a tenth of it."""
+    labels, fleets, years, seed = item
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, entry in Fleets.draw(fleets, labels, rng).banks.items():
+        span = years if name.startswith("compliance") else years / 10
+        found[name] = (_alarms(entry, span, rng), fleets * span * YEAR / PERIOD_HOURS)
+    return found
+
+
+def fleet(*, quick: bool, jobs: int, rng: np.random.Generator) -> Iterator[Table]:
     """False pages of whole fleets, counted."""
-    fleets, years = (2, 0.02) if quick else (20, 1.0)
+    fleets, years = (1, 0.002) if quick else (20, 0.5)
     table = Table(
         f"False pages of {FLEET} deployments in 90 days (budget: {CONFIG.false_pages_per_90_days:g})",
-        ("baseline, sensitive labels", "stream", "budget in 90 days", "alarms counted", "realised in 90 days", "realised / budget"),
+        ("stream", "budget", *(f"baselines of {size}: alarms" for size in SIZES), *(f"{size}: realised / budget" for size in SIZES)),
         [
-            f"{fleets} fleets × {years:g} years; each deployment has {HOURLY} labels an hour, {SENSITIVE_SHARE:.0%} of them sensitive, "
-            "and a baseline of its own. Limits, budget split and thresholds are the engine's; limits keep the baseline's mix. Every "
-            "alarm of a stream that may page counts; blocks and unlabelable requests do not occur here, so their part stays unspent.",
+            f"{fleets} fleets × {years:g} years (a tenth of that for the last two kinds of stream); each deployment has {HOURLY} labels an "
+            f"hour, {SENSITIVE_SHARE:.0%} of them sensitive, and a baseline of its own, of that many sensitive labels. Limits, budget "
+            "split and thresholds are the engine's; limits keep the baseline's mix. Every alarm of a stream that may page counts. Provider "
+            "blocks and unreadable answers do not occur here, so their part stays unspent.",
         ],
     )  # fmt: skip
-    periods = fleets * years * YEAR / PERIOD_HOURS
-    for size, labels in (("known rates", None), ("1,000", 5_000), ("4,000", 20_000)):
-        every = Fleets.draw(fleets, labels, rng)
-        parts, total = _parts(), 0
-        for name, entry in every.banks.items():
-            alarms = _alarms(entry, years, rng)
-            total += alarms
-            table.rows.append(_row(size, name, parts[name], alarms, periods))
-        table.rows.append(_row(size, "**all**", CONFIG.false_pages_per_90_days, total, periods))
+    seeds = rng.integers(2**32, size=len(SIZES)).tolist()
+    items = [(labels, fleets, years, seed) for labels, seed in zip(SIZES.values(), seeds, strict=True)]
+    found = spread(_count, items, jobs)
+    parts = _parts()
+    for name, budget in parts.items():
+        counts = [one[name] for one in found]
+        realised = [Estimate(n / periods, count_error(n) / periods) for n, periods in counts]
+        over = [str(one.over(Estimate(budget))) for one in realised]
+        table.rows.append([name, number(budget), *(str(n) for n, _ in counts), *over])
+    totals = [[Estimate(n / periods, math.sqrt(n) / periods) for n, periods in one.values()] for one in found]
+    sums = [Estimate(sum(e.mean for e in one), math.hypot(*(e.error for e in one))) for one in totals]
+    table.rows.append(["**all that page**", "1", *("" for _ in found), *(f"**{one}**" for one in sums)])
     yield table
     yield price(quick=quick, rng=rng)
 
@@ -169,14 +187,9 @@ def _parts() -> dict[str, float]:
     return {name: FLEET * sum(s.allowance.per_90_days for s in streams) for name, streams in groups.items()}
 
 
-def _row(size: str, name: str, budget: float, alarms: int, periods: float) -> list[str]:
-    realised = Estimate(alarms / periods, count_error(alarms) / periods)
-    return [size, name, number(budget), str(alarms), str(realised), str(realised.over(Estimate(budget)))]
-
-
 def price(*, quick: bool, rng: np.random.Generator) -> Table:
     """What that budget costs in delay."""
-    runs = 40 if quick else 1_000
+    runs = 10 if quick else 300
     table = Table(
         "What the budget costs: sensitive labels from the change to the pooled alarm in such a fleet",
         ("false pages of the fleet in 90 days", "run length of a pooled stream", "odds ×1.6", "odds ×4", "odds ×21"),
@@ -186,13 +199,12 @@ def price(*, quick: bool, rng: np.random.Generator) -> Table:
     for budget in (0.1, 1.0, 10.0):
         config = CONFIG.model_copy(update={"false_pages_per_90_days": budget})
         row = [number(budget)]
+        streams = []
+        for _ in range(runs):
+            baseline = drawn_baseline(TRAFFIC, 20_000, rng)
+            streams.append([Watch(baseline, config, allowances(baseline, config, FLEET)).pooled])
+        row.append(number(float(np.mean([one[0].detector.arl for one in streams]))))
         for ratio in (1.6, 4.0, 21.0):
-            streams = []
-            for _ in range(runs):
-                baseline = drawn_baseline(TRAFFIC, 20_000, rng)
-                streams.append([Watch(baseline, config, allowances(baseline, config, FLEET)).pooled])
-            if len(row) == 1:
-                row.append(number(float(np.mean([one[0].detector.arl for one in streams]))))
             moved = shift_odds(rules.before.compliance, ratio)
             row.append(str(_delay(bank(streams, strata=len(STRATA) - 1), rules.mix_before, moved, rng)))
         table.rows.append(row)

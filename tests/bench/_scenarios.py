@@ -9,8 +9,21 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
+from _drawn import drawn_baseline
 from _parallel import spread
-from _rigs import BASELINE_LABELS, DETECTION, SETTING, Detection, Outcome, baseline_of, detect, live, run
+from _rigs import (
+    BASELINE_LABELS,
+    DETECTION,
+    HARMFUL_SHARE,
+    RATE,
+    SETTING,
+    Detection,
+    Outcome,
+    baseline_of,
+    detect,
+    live,
+    run,
+)
 from _run_length import OptimalCusum
 from _tables import Estimate, Table, number
 
@@ -56,7 +69,7 @@ def _scenario(item: tuple[str, tuple[SimulationConfig, DetectionConfig]]) -> tup
 
 def quiet(*, quick: bool, jobs: int) -> Iterator[Table]:
     """False pages when the model is as it was."""
-    count = 20_000 if quick else 1_000_000
+    count = 4_000 if quick else 1_000_000
     table = Table(
         f"Users change, the model does not ({count:,} labels each)",
         ("traffic", "sensitive labels", "pages", "their verdicts", "warnings and infos", "their verdicts"),
@@ -77,17 +90,26 @@ def _verdicts(incidents: Sequence[object]) -> str:
 
 
 def _base_row(count: int, row: PaperRow) -> tuple[str, Outcome]:
-    config = live(count=count, seed=hash_of(row.name), change=Change(row=row.name))
-    return row.name, run(config, baseline_of(config, DETECTION))
+    config = live(
+        count=count, seed=hash_of(row.name), change=Change(row=row.name), harmful_share=1.0, rate=RATE * HARMFUL_SHARE
+    )
+    rng = np.random.default_rng(config.seed)
+    baseline = drawn_baseline(config, round(BASELINE_LABELS * HARMFUL_SHARE), rng)
+    return row.name, run(config, {config.deployment: baseline})
 
 
 def _base_rows(count: int, jobs: int, *, quick: bool) -> Table:
     rows = [row for row in paper_rows() if row.is_base][: 2 if quick else None]
+    count = round(count * HARMFUL_SHARE)
     found = spread(partial(_base_row, count), rows, jobs)
     table = Table(
-        f"Base rows of Table 1, {count:,} labels each",
+        f"Base rows of Table 1, {count:,} sensitive labels each",
         ("rows", "labels", "sensitive labels", "pages", "their verdicts", "warnings and infos", "their verdicts"),
-        [SETTING],
+        [
+            SETTING
+            + " Only sensitive labels are made here: as many as among five times as many labels. Answers to the other "
+            "requests are the same in every row and are in the table above."
+        ],
     )
     pages = [page for _, outcome in found for page in outcome.pages]
     notes = [note for _, outcome in found for note in outcome.notes]
@@ -115,9 +137,10 @@ def _attack(runs: int, row: PaperRow) -> tuple[PaperRow, list[Detection], float]
     results, arl = [], math.nan
     for seed in range(runs):
         config = live(
-            count=60_000, seed=hash_of(row.name) + seed, onset=Onset(count=5_000), change=Change(row=row.name)
+            count=60_000, seed=hash_of(row.name) + seed, onset=Onset(count=3_000), change=Change(row=row.name)
         )
-        baselines = baseline_of(config, DETECTION)
+        drawn = drawn_baseline(config, BASELINE_LABELS, np.random.default_rng(config.seed))
+        baselines = {config.deployment: drawn}
         arl = allowances(baselines[config.deployment], DETECTION, DETECTION.fleet_deployments or 1)[0].arl
         results.append(detect(config, baselines))
     return row, results, arl
@@ -125,7 +148,7 @@ def _attack(runs: int, row: PaperRow) -> tuple[PaperRow, list[Detection], float]
 
 def backtest(*, quick: bool, jobs: int) -> Iterator[Table]:
     """All 55 attacks."""
-    runs = 1 if quick else 8
+    runs = 1 if quick else 6
     rows = attack_rows()[:: 11 if quick else 1]
     found = spread(partial(_attack, runs), rows, jobs)
     yield _summary(found)

@@ -1,6 +1,6 @@
 """What the detectors are worth: delays, run lengths, quiet runs, the paper's table, fleets, speed. Seeded; prints Markdown.
 
-python tests/bench/detection.py                                  # everything, about twenty minutes on two cores
+python tests/bench/detection.py                                  # everything, about fifteen minutes on two idle cores
 python tests/bench/detection.py --section delay --section fleet
 python tests/bench/detection.py --quick                          # a smoke test: the same tables from far too few runs
 python tests/bench/detection.py --write docs/benchmarks-detection.md
@@ -80,7 +80,9 @@ SECTIONS: dict[str, Section] = {
             lambda effort, rng: _broad.ramps(quick=effort.quick, rng=rng),
         ),
     ),
-    "fleet": Section("A fleet's budget", (lambda effort, rng: _fleet.fleet(quick=effort.quick, rng=rng),)),
+    "fleet": Section(
+        "A fleet's budget", (lambda effort, rng: _fleet.fleet(quick=effort.quick, jobs=effort.jobs, rng=rng),)
+    ),
     "speed": Section("Speed and memory", (lambda effort, rng: _pace.pace(quick=effort.quick, rng=rng),)),
 }
 DEFAULT_SEED = 20260205
