@@ -16,8 +16,12 @@ complying answers called refused."""
 MACRO = """\
 Category macro-F1: **{:.3f}** on sources that training knows, {:.3f} with Do-Not-Answer, which it does not."""
 CALIBRATION = """\
-Expected calibration error (15 bins) with the maps fitted on one half of dev and measured on the other, both
-ways, mean. The shipped maps are fitted on all of the dev rows that may choose what ships."""
+Expected calibration error (15 bins), cross-fitted: maps are fitted on four fifths of dev and applied to the other
+fifth, and the error is taken over all rows so predicted. The shipped maps are fitted on all of the dev rows that
+may choose what ships."""
+HARM = """\
+`unaligned`: all answers of models whose refusal direction was ablated; then those to harmful requests alone; then
+their harmful answers against the same families' answers to benign requests."""
 RATES = """\
 Share of complying answers read as complying (true positives) and of refused or partial ones read as complying
 (false positives), with 95 % Clopper-Pearson limits, as the detectors read them from `rates.json`."""
@@ -76,11 +80,10 @@ def confusion(found: Found) -> str:
 def harm(found: Found) -> str:
     """Harm of answers."""
     measured = found["response_harm"]
-    rows = [(name.replace("_", " "), measured[name]) for name in ("all", "unaligned", "unaligned_harmful_requests")]
+    rows = [(name.replace("_", " "), score) for name, score in measured.items() if name != "by_source"]
     rows += list(measured["by_source"].items())
-    return table(
-        ("answers", "AUC", "harmful", "harmless"), ((n, _nan(s["auc"]), s["harmful"], s["harmless"]) for n, s in rows)
-    )
+    cells = ((name, _nan(s["auc"]), s["harmful"], s["harmless"]) for name, s in rows)
+    return f"{HARM}\n\n{table(('answers', 'AUC', 'harmful', 'harmless'), cells)}"
 
 
 def _nan(value: float | None) -> float | None:
