@@ -23,6 +23,8 @@ MAX_BODY: Final = 900_000
 KEPT_LETTERS: Final = 10_000
 CONNECT: Final = "__connect.errors."
 OWN: Final = "alignwatch.errors."
+CLOCK_SKEW: Final = "clock-skew"
+"""Reason of a record that decodes and is not credible: quarantined, and no sign of another format."""
 
 
 class DeadLetterConfig(BaseModel):
@@ -137,7 +139,7 @@ class DeadLetters:
     def write(self, record: Record, error: DecodeError) -> None:
         """Write one letter about `record`, which failed with `error`."""
         self.counts[error.reason] += 1
-        if error.reason not in FORMAT_INNOCENT:
+        if error.reason not in FORMAT_INNOCENT and error.reason != CLOCK_SKEW:
             self._breaker.record(ok=False)
         if self._destination is not None:
             self._destination.put(letter_of(record, error, full=self._config.body == "full"))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alignwatch import Exchange, Label
 from monitor.clock import Clock
-from monitor.dead_letters import DeadLetters
+from monitor.dead_letters import CLOCK_SKEW, DeadLetters
 from monitor.dedup import SeenIds, id_hash
 from monitor.envelopes import (
     DecodeLimits,
@@ -73,14 +73,18 @@ class Guards:
     clock: Clock | None
     """None switches the clock guard off: recorded traffic may be of any age."""
 
-    def credible(self, timestamp: float) -> bool:
-        """False, and counted, when the event time is out of bounds."""
+    def credible(self, timestamp: float, record: Record) -> bool:
+        """False, counted, and told in a dead letter about the record, when the event time is out of bounds."""
         if self.clock is None:
             return True
         now = self.clock.now()
         if now - self.config.max_past_seconds <= timestamp <= now + self.config.max_future_seconds:
             return True
         self.metrics.quarantined()
+        bounds = f"-{self.config.max_past_seconds:g} to +{self.config.max_future_seconds:g}"
+        self.dead_letters.write(
+            record, DecodeError(CLOCK_SKEW, f"{timestamp - now:+.0f} s from now; allowed: {bounds}")
+        )
         return False
 
     def new(self, deployment: str, identifier: str, timestamp: float) -> bool:
@@ -166,7 +170,7 @@ class ExchangeIntake:
             return ()
         else:
             guards.dead_letters.decoded()
-        return self._credible(self._complete(found, record))
+        return self._credible(self._complete(found, record), record)
 
     def _complete(self, found: Iterable[Found], record: Record) -> Iterator[Exchange]:
         """The exchanges, those that a half completes among them."""
@@ -194,14 +198,14 @@ class ExchangeIntake:
         for lost in self._joins.give_up(self._now()):
             self._guards.reject(lost.record, lost.error)
 
-    def _credible(self, exchanges: Iterable[Exchange]) -> list[Exchange]:
+    def _credible(self, exchanges: Iterable[Exchange], record: Record) -> list[Exchange]:
         guards = self._guards
         every = list(exchanges)
         guards.metrics.decoded(len(every))
         for one in every:
             raw = countable(one.finish_reason) if one.finish == "unknown" and one.finish_reason else None
             guards.metrics.finished(one.deployment, one.finish or "none", raw)
-        return [one for one in every if guards.credible(one.timestamp.timestamp())]
+        return [one for one in every if guards.credible(one.timestamp.timestamp(), record)]
 
     @property
     def waiting(self) -> int:
@@ -225,7 +229,7 @@ class LabelIntake:
             if label is None:
                 continue
             timestamp = label.timestamp.timestamp()
-            if guards.credible(timestamp) and guards.new(label.deployment, label.id, timestamp):
+            if guards.credible(timestamp, record) and guards.new(label.deployment, label.id, timestamp):
                 guards.metrics.labelled(label)
                 labels.append(label)
         return labels

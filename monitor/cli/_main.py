@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "config": ("monitor.cli._config", "Settings: show, check, schema."),
     "inspect-envelope": ("monitor.cli._inspect", "Say which envelope a file holds and what was read from it."),
     "alert": ("monitor.cli._alert", "Alert delivery: test, list, ack."),
+    "dead-letters": ("monitor.cli._dead_letters", "Records that could not be decoded: replay."),
     "schema": ("monitor.cli._schema", "JSON Schema of a record: exchange, label, incident."),
 }
 
