@@ -68,13 +68,17 @@ def list_command(config_path: Path | None, *, show_all: bool, as_json: bool) -> 
 @click.argument("incident")
 @click.option("--by", required=True, help="Who has taken it.")
 @config_option
-def ack_command(incident: str, by: str, config_path: Path | None) -> None:
+@json_option
+def ack_command(incident: str, by: str, config_path: Path | None, *, as_json: bool) -> None:
     """Say that somebody has taken INCIDENT; it stays quiet unless it gets worse. A running service passes it on."""
     with _outbox(settings(config_path).settings.state.path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         told = acknowledge(connection, incident, by, time.time)
         connection.execute("COMMIT")
-    note(f"{incident}: taken by {by}; to be told: {', '.join(told)}")
+    if as_json:
+        emit({"incident": incident, "acknowledged_by": by, "to_be_told": list(told)})
+    else:
+        note(f"{incident}: taken by {by}; to be told: {', '.join(told)}")
 
 
 @contextmanager
