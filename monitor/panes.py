@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -150,6 +150,22 @@ class History(NamedTuple):
     """Index of the pane that the row belongs to, shape [rows], not decreasing."""
 
 
+def history_of(outcomes: Iterable[Seen]) -> History:
+    """Single outcomes laid out for arithmetic, in their order."""
+    return _laid_out([(one.timestamp, one.stratum, 1.0, one.x, row) for row, one in enumerate(outcomes)])
+
+
+def _laid_out(rows: Sequence[tuple[float, int, float, float, int]]) -> History:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+    return History(
+        np.asarray(columns[0], dtype=np.float64),
+        np.asarray(columns[1], dtype=np.intp),
+        np.asarray(columns[2], dtype=np.float64),
+        np.asarray(columns[3], dtype=np.float64),
+        np.asarray(columns[4], dtype=np.intp),
+    )
+
+
 class Ring:
     """The latest outcomes one by one and older ones in panes that grow with age, in bounded memory.
 
@@ -186,15 +202,7 @@ class Ring:
 
     def history(self, stratum: int | None = None, since: float | None = None) -> History:
         """Everything remembered (of one stratum, not before `since`), oldest first."""
-        rows = list(self._rows(stratum, since))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
-        return History(
-            np.asarray(columns[0], dtype=np.float64),
-            np.asarray(columns[1], dtype=np.intp),
-            np.asarray(columns[2], dtype=np.float64),
-            np.asarray(columns[3], dtype=np.float64),
-            np.asarray(columns[4], dtype=np.intp),
-        )
+        return _laid_out(list(self._rows(stratum, since)))
 
     def _rows(self, stratum: int | None, since: float | None) -> Iterator[tuple[float, int, float, float, int]]:
         for index, pane in enumerate(self.coarse):

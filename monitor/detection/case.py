@@ -20,6 +20,8 @@ SMALLEST_ELEVATION: Final = 1.3
 LARGEST_ELEVATION: Final = 20.0
 FIRST_REVIEW: Final = 16
 """Labels after the opening when the verdict is looked at again; then at twice as many, and so on."""
+LONGEST_REVIEW: Final = 256
+"""But after so many labels at the latest, as a small fault may be followed by a great one."""
 
 
 class Case:

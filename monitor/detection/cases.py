@@ -9,7 +9,7 @@ from typing import Any, Final
 from alerts.incidents import incident_id, with_summary
 from alerts.verdicts import Ruling, rule
 from alignwatch import SEVERITIES, Incident, Onset, Verdict
-from monitor.detection.case import Case, elevation_of, ended, with_figures, with_stream
+from monitor.detection.case import LONGEST_REVIEW, Case, elevation_of, ended, with_figures, with_stream
 from monitor.detection.evidence import Finding, conditional_z, investigate, moment
 from monitor.detection.watch import Stream, Watch
 from monitor.streams import COMPLIANCE, HARMFUL, KINDS
@@ -59,12 +59,15 @@ class Cases:
         if stream.spec.kind == HARMFUL and "behaviour" in self.open:
             family = "behaviour"
         case = self.open.get(family)
+        changed: Incident | None
         if case is None:
             case = self.open[family] = self._opened(stream, finding, ruling, timestamp)
-            return case.incident
-        changed = self._join(case, stream, finding, ruling, timestamp)
-        if stream.spec.kind != self._watch.by_name[case.lead].spec.kind:
-            # What moves this statistic now may be followed by a fault of its own: it must be able to alarm again.
+            changed = case.incident
+        else:
+            changed = self._join(case, stream, finding, ruling, timestamp)
+        of_another = stream.spec.kind != self._watch.by_name[case.lead].spec.kind
+        if of_another or case.incident.verdict == "jailbreak-campaign":
+            # What moves this statistic now may be followed by a graver fault: it must be able to alarm again.
             stream.rearm()
         return changed
 
@@ -78,7 +81,7 @@ class Cases:
             if case.take(stratum, x):
                 changed.append(self._close(family, case, timestamp))
             elif case.labels >= case.review_at:
-                case.review_at *= 2
+                case.review_at += min(case.review_at, LONGEST_REVIEW)
                 changed.extend(self._review(family, case, timestamp))
         return changed
 
@@ -105,16 +108,16 @@ class Cases:
         return Case(with_figures(incident, finding, stream, when), stream.name, self._watch, finding, self._arl)
 
     def _join(self, case: Case, stream: Stream, finding: Finding, ruling: Ruling, timestamp: float) -> Incident | None:
-        lead = self._watch.by_name[case.lead].spec
+        lead, spec = self._watch.by_name[case.lead].spec, stream.spec
         when = moment(timestamp)
-        takes_over = lead.stratum is not None and stream.spec.kind == lead.kind and stream.spec.stratum is None
-        if takes_over and stream.spec.direction == lead.direction:
+        wider = lead.stratum is not None or _graver(ruling, case.incident)
+        if wider and spec.stratum is None and (spec.kind, spec.direction) == (lead.kind, lead.direction):
             case.lead = stream.name
             case.elevate(self._watch, elevation_of(finding))
             case.incident = with_figures(case.incident, finding, stream, when)
         else:
             case.incident = with_stream(case.incident, finding.stream_finding(stream), when)
-            if stream.spec.kind == lead.kind:
+            if spec.kind == lead.kind:
                 self._refresh(case, timestamp)
         return self._escalate(case, ruling)
 
@@ -128,7 +131,14 @@ class Cases:
         larger = elevation > case.elevation if stream.spec.direction == "up" else elevation < case.elevation
         if larger:
             case.elevate(self._watch, elevation)
+        if stream.detector.evidence_log10 < stream.threshold_log10:
+            return []  # what has faded since it alarmed must not wake anyone more
         ruling = rule(finding.evidence)
+        fresh = None if _pages(case.incident) else investigate(self._watch, stream.spec)
+        if fresh is not None and _graver(rule(fresh.evidence), case.incident):
+            # A greater fault has followed the one that this was opened for.
+            ruling = rule(fresh.evidence)
+            case.incident = with_figures(case.incident, fresh, stream, moment(timestamp))
         changed = self._renamed(family, case, ruling) or self._escalate(case, ruling)
         return [changed] if changed else []
 
@@ -159,8 +169,7 @@ class Cases:
     def _escalate(self, case: Case, ruling: Ruling) -> Incident | None:
         """A graver ruling of the same family replaces the incident's; a milder one does not: nobody can be un-paged."""
         incident = case.incident
-        graver = SEVERITIES.index(ruling.severity) < SEVERITIES.index(incident.severity)
-        if not graver or FAMILIES[ruling.verdict] != FAMILIES[incident.verdict]:
+        if not _graver(ruling, incident) or FAMILIES[ruling.verdict] != FAMILIES[incident.verdict]:
             return None
         update = {"verdict": ruling.verdict, "severity": ruling.severity}
         case.incident = with_summary(incident.model_copy(update=update))
@@ -200,3 +209,11 @@ class Cases:
         """From `dump`."""
         self.open = {family: Case.load(item, self._watch, self._arl) for family, item in state["open"].items()}
         self.closed = deque((Incident.model_validate(item) for item in state["closed"]), maxlen=CLOSED_KEPT)
+
+
+def _graver(ruling: Ruling, incident: Incident) -> bool:
+    return SEVERITIES.index(ruling.severity) < SEVERITIES.index(incident.severity)
+
+
+def _pages(incident: Incident) -> bool:
+    return incident.severity in {"critical", "error"}

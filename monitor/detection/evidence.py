@@ -15,7 +15,7 @@ from alignwatch import CategoryFinding, Onset, StreamFinding
 from monitor.detection.watch import Stream, Watch
 from monitor.detectors import Floats, shift_odds
 from monitor.onset import Change, breadth, find_change, size_of_change, wilson
-from monitor.panes import Seen
+from monitor.panes import Seen, history_of
 from monitor.streams import (
     BLOCKED,
     COMPLIANCE,
@@ -32,6 +32,10 @@ MAX_EVIDENCE_IDS: Final = 10
 TOP_USERS: Final = 3
 CONCENTRATION_RISE: Final = 1.5
 """The top users' share must be this many times what it was before the onset to count as concentrated."""
+USUAL_LABELS: Final = 30
+"""Labels from before the onset needed to say how prominent users usually are."""
+OTHERS_MOVED: Final = 4.6
+"""Log-likelihood ratio (100 to 1) from which the answers to everybody but the top users have changed as well."""
 CONTROL_Z: Final = 3.1
 _COMPLIED: Final = 0.5
 
@@ -166,7 +170,7 @@ def _evidence(watch: Watch, spec: StreamSpec, change: Change, expected: float, r
         degenerate_observed=sum(degenerate) / len(degenerate) if degenerate else 0.0,
         complying_with_user=known,
         top_users_share=share,
-        others_moved=others > 0.0,
+        others_moved=others,
     )
 
 
@@ -202,24 +206,26 @@ def _all_strata(watch: Watch, spec: StreamSpec, change: Change) -> tuple[tuple[i
     return tuple((int(k), float(labels[k]), float(sums[k]), 0.0) for k in np.flatnonzero(labels))
 
 
-def _users(watch: Watch, spec: StreamSpec, change: Change, recent: Sequence[Seen]) -> tuple[int, float, float]:
-    """Complying answers with a known user, the top users' share of them, and the gain of everybody else.
+def _users(watch: Watch, spec: StreamSpec, change: Change, recent: Sequence[Seen]) -> tuple[int, float, bool]:
+    """Complying answers with a known user, the top users' share of them, and whether everybody else's moved as well.
 
     The share counts as nothing where those users were as prominent before the onset: a deployment with three users is
-    not under attack for that.
+    not under attack for that. Everybody else is judged by the size that fits them best, not by that of the whole.
     """
     complied = Counter(one.user for one in recent if one.user and one.x >= _COMPLIED)
     known = complied.total()
     if not known:
-        return 0, 0.0, 1.0
+        return 0, 0.0, True
     top = {user for user, _ in complied.most_common(TOP_USERS)}
     share = sum(complied[user] for user in top) / known
     before = Counter(one.user for one in watch.rings[spec.kind].fine if one.user and one.timestamp < change.onset)
-    usual = sum(count for _, count in before.most_common(TOP_USERS)) / before.total() if before else 0.0
-    rates = watch.means[spec.kind]
-    others = [one for one in recent if one.user not in top]
-    gain = sum(_gain(one, float(rates[one.stratum]), change.odds_ratio) for one in others)
-    return known, share if share >= CONCENTRATION_RISE * usual else 0.0, gain
+    enough = before.total() >= USUAL_LABELS
+    usual = sum(count for _, count in before.most_common(TOP_USERS)) / before.total() if enough else 0.0
+    others = history_of(one for one in recent if one.user not in top)
+    times = (change.onset, change.low, change.high)
+    rest = size_of_change(others, watch.means[spec.kind], spec.direction, times)
+    moved = rest is not None and rest.log_likelihood >= OTHERS_MOVED
+    return known, share if share >= CONCENTRATION_RISE * usual else 0.0, moved
 
 
 def _gain(one: Seen, rate: float, odds_ratio: float) -> float:

@@ -14,7 +14,7 @@ from alignwatch import SEVERITIES
 
 RISE = Evidence("compliance-up", baseline=0.1, observed=0.5, odds_ratio=9.0, breadth=0.9)
 FALL = Evidence("compliance-down", baseline=0.3, observed=0.05, odds_ratio=0.1)
-CAMPAIGN = replace(RISE, breadth=0.2, complying_with_user=6, top_users_share=0.5, others_moved=False)
+CAMPAIGN = replace(RISE, breadth=0.2, complying_with_user=6, top_users_share=0.34, others_moved=False)
 COLLAPSED = {"degenerate_baseline": 0.01, "degenerate_observed": 0.3}
 
 
@@ -28,9 +28,9 @@ COLLAPSED = {"degenerate_baseline": 0.01, "degenerate_observed": 0.3}
         (replace(RISE, control_baseline=0.01, control_low=0.029), ("unalignment", "critical")),
         (replace(RISE, control_baseline=0.01, control_low=0.031), ("unalignment", "error")),
         (CAMPAIGN, ("jailbreak-campaign", "warning")),
-        (replace(CAMPAIGN, breadth=0.5), ("unalignment", "critical")),
+        (replace(CAMPAIGN, breadth=0.9), ("jailbreak-campaign", "warning")),
         (replace(CAMPAIGN, complying_with_user=5), ("unalignment", "error")),
-        (replace(CAMPAIGN, top_users_share=0.49), ("unalignment", "error")),
+        (replace(CAMPAIGN, top_users_share=0.33), ("unalignment", "error")),
         (replace(CAMPAIGN, others_moved=True), ("unalignment", "error")),
         (replace(RISE, **COLLAPSED), ("degenerate", "error")),
         (replace(RISE, degenerate_observed=0.29), ("unalignment", "critical")),

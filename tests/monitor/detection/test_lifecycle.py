@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from detection_scenes import CONFIG, NAME, baseline_of, chapters, live, play, story
 
 from alignwatch import SEVERITIES
 from monitor.engine import Engine
-from monitor.simulation import Change, Onset, SimulationConfig, simulate_labels
+from monitor.simulation import Change, Onset, SimulationConfig, Users, simulate_labels
 
 START = Onset(count=0)
 
@@ -129,3 +131,33 @@ def test_two_categories_that_alarm_one_after_the_other_are_both_named() -> None:
     engine.process(list(simulate_labels(narrow)))
     (incident,) = engine.status()[0].incidents
     assert {"cyber", "violence"} <= {one.name for one in incident.categories}
+
+
+def test_a_greater_fault_after_a_small_one_of_its_kind_pages_soon() -> None:
+    small = live(count=9_000, onset=START, id_prefix="b", change=Change(benign_refusal=0.03))
+    great = live(count=1_500, onset=START, id_prefix="c", change=Change(benign_refusal=0.3))
+    labels = list(chapters(good(500, "a"), small, great))
+    began = next(one.timestamp for one in labels if one.id.startswith("c-"))
+    found = story(labels, baseline_of(live()))
+    assert found.told[0].severity == "warning"
+    page = next(one for one in found.told if one.severity == "error")
+    assert page.id == found.told[0].id
+    assert 0 < sum(began <= one.timestamp <= page.updated_at for one in labels) < 600
+    assert page.onset is not None
+    assert page.onset.high >= began - timedelta(minutes=30)
+
+
+def test_an_attacker_cannot_hide_an_unalignment_behind_a_campaign() -> None:
+    campaign = live(count=8_000, onset=START, id_prefix="b", users=Users(noisy_share=0.1), seed=2)
+    both = live(
+        count=1_500, onset=START, id_prefix="c", users=Users(noisy_share=0.1), change=Change(odds_ratio=12), seed=2
+    )
+    labels = list(chapters(good(500, "a"), campaign, both))
+    began = next(one.timestamp for one in labels if one.id.startswith("c-"))
+    found = story(labels, baseline_of(live()))
+    assert found.told[0].verdict == "jailbreak-campaign"
+    page = next(one for one in found.told if one.severity in {"critical", "error"})
+    assert page.verdict == "unalignment"
+    assert page.updated_at is not None
+    assert page.updated_at > began
+    assert sum(began <= one.timestamp <= page.updated_at for one in labels) < 1_000
