@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import numpy as np
 from _drawn import drawn_baseline
@@ -12,6 +13,7 @@ from _parallel import spread
 from _rigs import FLEET
 from _tables import Estimate, Table, count_error, number
 
+from monitor.baseline import limits
 from monitor.detection.budget import PERIOD_HOURS, allowances
 from monitor.detection.watch import Stream, Watch
 from monitor.detection_config import DetectionConfig
@@ -25,9 +27,10 @@ SENSITIVE_SHARE = 0.2
 TRAFFIC = SimulationConfig(rate=HOURLY / 3600, harmful_share=SENSITIVE_SHARE)
 CONFIG = DetectionConfig(fleet_deployments=FLEET)
 YEAR = 365 * 24
+FIXED = "4,000, a fixed 90 % limit"
 KNOWN = 10**8
 """Labels of a baseline that leaves nothing to doubt."""
-SIZES = {"known rates": KNOWN, "1,000": 5_000, "4,000": 20_000}
+SIZES = {"known rates": KNOWN, "1,000": 5_000, "4,000": 20_000, FIXED: 20_000}
 """Labels of a baseline, by its sensitive labels."""
 
 
@@ -74,11 +77,11 @@ def bank(streams: list[list[Stream]], *, strata: int) -> Bank:
     first = streams[0][0].detector
     if own:
         tables = np.array([[stream.tables[0] for stream in row] for row in streams])
-        limits = np.array([[stream.detector.arl for stream in row] for row in streams])
+        thresholds = np.array([[stream.detector.arl for stream in row] for row in streams])
     else:
         tables = np.array([row[0].tables[:strata] for row in streams])
-        limits = np.array([row[0].detector.arl for row in streams])
-    return Bank(tables, np.array(first.stakes), limits, own)
+        thresholds = np.array([row[0].detector.arl for row in streams])
+    return Bank(tables, np.array(first.stakes), thresholds, own)
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,9 @@ class Fleets:
     """By name: streams, share of each stratum, its rate, labels an hour."""
 
     @classmethod
-    def draw(cls, fleets: int, labels: int, rng: np.random.Generator) -> Fleets:
+    def draw(cls, fleets: int, labels: int, rng: np.random.Generator, *, fixed: bool = False) -> Fleets:
         """With baselines of so many labels."""
-        watches = [_watch(labels, rng) for _ in range(fleets * FLEET)]
+        watches = [_watch(labels, rng, fixed=fixed) for _ in range(fleets * FLEET)]
         rules = compile_rules(TRAFFIC)
         by_category = [[s for s in w.streams if _is_category(s)] for w in watches]
         mix, rates = rules.mix_before, rules.before.compliance
@@ -113,9 +116,14 @@ class Fleets:
         )  # fmt: skip
 
 
-def _watch(labels: int, rng: np.random.Generator) -> Watch:
+def _watch(labels: int, rng: np.random.Generator, *, fixed: bool) -> Watch:
+    """With the engine's limits, or with what they would be at a fixed confidence, whatever the budget asks for."""
     baseline = drawn_baseline(TRAFFIC, labels, rng)
-    return Watch(baseline, CONFIG, allowances(baseline, CONFIG, FLEET))
+    if not fixed:
+        return Watch(baseline, CONFIG, allowances(baseline, CONFIG, FLEET))
+    with patch.object(limits, "DOUBT", math.inf):
+        config = CONFIG.model_copy(update={"limit_confidence": 0.9})
+        return Watch(baseline, config, allowances(baseline, config, FLEET))
 
 
 def _is_category(stream: Stream) -> bool:
@@ -134,12 +142,12 @@ def _alarms(entry: tuple[Bank, Array, Array, float], years: float, rng: np.rando
     return alarms
 
 
-def _count(item: tuple[int, int, float, int]) -> dict[str, tuple[int, float]]:
+def _count(item: tuple[str, int, float, int]) -> dict[str, tuple[int, float]]:
     """Alarms of each group of streams, and in how many times 90 days; sparser groups are watched for a tenth of it."""
-    labels, fleets, years, seed = item
+    size, fleets, years, seed = item
     rng = np.random.default_rng(seed)
     found = {}
-    for name, entry in Fleets.draw(fleets, labels, rng).banks.items():
+    for name, entry in Fleets.draw(fleets, SIZES[size], rng, fixed=size == FIXED).banks.items():
         span = years if name.startswith("compliance") else years / 10
         found[name] = (_alarms(entry, span, rng), fleets * span * YEAR / PERIOD_HOURS)
     return found
@@ -155,11 +163,12 @@ def fleet(*, quick: bool, jobs: int, rng: np.random.Generator) -> Iterator[Table
             f"{fleets} fleets × {years:g} years (a tenth of that for the last two kinds of stream); each deployment has {HOURLY} labels an "
             f"hour, {SENSITIVE_SHARE:.0%} of them sensitive, and a baseline of its own, of that many sensitive labels. Limits, budget "
             "split and thresholds are the engine's; limits keep the baseline's mix. Every alarm of a stream that may page counts. Provider "
-            "blocks and unreadable answers do not occur here, so their part stays unspent.",
+            "blocks and unreadable answers do not occur here, so their part stays unspent. Last: limits that hold for nine baselines of ten, and no "
+            "thought for the tenth.",
         ],
     )  # fmt: skip
     seeds = rng.integers(2**32, size=len(SIZES)).tolist()
-    items = [(labels, fleets, years, seed) for labels, seed in zip(SIZES.values(), seeds, strict=True)]
+    items = [(size, fleets, years, seed) for size, seed in zip(SIZES, seeds, strict=True)]
     found = spread(_count, items, jobs)
     parts = _parts()
     for name, budget in parts.items():

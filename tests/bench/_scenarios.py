@@ -64,7 +64,9 @@ def scenarios(count: int) -> dict[str, tuple[SimulationConfig, DetectionConfig]]
 
 def _scenario(item: tuple[str, tuple[SimulationConfig, DetectionConfig]]) -> tuple[str, Outcome]:
     name, (config, detection) = item
-    return name, run(config, baseline_of(config, detection, 2 * BASELINE_LABELS), detection)
+    # Four days, so that the shares of traffic get a rate for each hour of the day; a short run is for a smoke test.
+    labels = 5 * BASELINE_LABELS if config.daily_rate and config.count > BASELINE_LABELS else 2 * BASELINE_LABELS
+    return name, run(config, baseline_of(config, detection, labels), detection)
 
 
 def quiet(*, quick: bool, jobs: int) -> Iterator[Table]:
@@ -73,7 +75,11 @@ def quiet(*, quick: bool, jobs: int) -> Iterator[Table]:
     table = Table(
         f"Users change, the model does not ({count:,} labels each)",
         ("traffic", "sensitive labels", "pages", "their verdicts", "warnings and infos", "their verdicts"),
-        [SETTING + " Here the baseline has twice as many. Severity critical and error page a person."],
+        [
+            SETTING
+            + " Here the baseline has twice as many, and five times as many (four days) for the daily cycle. Severity critical "
+            "and error page a person."
+        ],
     )
     for name, outcome in spread(_scenario, list(scenarios(count).items()), jobs):
         table.rows.append(
