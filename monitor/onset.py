@@ -142,6 +142,13 @@ def _gains(history: History, rates: Floats, ratios: Floats) -> Floats:
     return result
 
 
+def strata_of_change(history: History, rates: Floats, odds_ratio: float) -> tuple[tuple[int, float, float, float], ...]:
+    """(stratum, labels, sum of x, log-likelihood ratio) of a history that all lies after a change of known size."""
+    if not history.labels.size:
+        return ()
+    return _by_stratum(history, _gains(history, rates, np.array([odds_ratio]))[:, 0])
+
+
 def _by_stratum(history: History, gains: Floats) -> tuple[tuple[int, float, float, float], ...]:
     labels = np.bincount(history.stratum, history.labels)
     sums = np.bincount(history.stratum, history.sums)

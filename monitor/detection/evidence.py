@@ -14,7 +14,7 @@ from alerts.verdicts import Cause, Evidence
 from alignwatch import CategoryFinding, Onset, StreamFinding
 from monitor.detection.watch import Stream, Watch
 from monitor.detectors import Floats, shift_odds
-from monitor.onset import Change, breadth, find_change, size_of_change, wilson
+from monitor.onset import Change, breadth, find_change, size_of_change, strata_of_change, wilson
 from monitor.panes import Seen, history_of
 from monitor.streams import (
     BLOCKED,
@@ -197,13 +197,11 @@ def _control_low(watch: Watch, onset: float) -> float:
 
 
 def _all_strata(watch: Watch, spec: StreamSpec, change: Change) -> tuple[tuple[int, float, float, float], ...]:
-    """Labels and sums of every stratum since the onset, also where the alarm is one category's."""
+    """Every stratum's part of the change since the onset, also where the alarm is one category's."""
     if spec.stratum is None:
         return change.strata
     history = watch.rings[spec.kind].history(since=change.onset)
-    labels = np.bincount(history.stratum, history.labels)
-    sums = np.bincount(history.stratum, history.sums)
-    return tuple((int(k), float(labels[k]), float(sums[k]), 0.0) for k in np.flatnonzero(labels))
+    return strata_of_change(history, watch.means[spec.kind], change.odds_ratio)
 
 
 def _users(watch: Watch, spec: StreamSpec, change: Change, recent: Sequence[Seen]) -> tuple[int, float, bool]:
@@ -234,8 +232,13 @@ def _gain(one: Seen, rate: float, odds_ratio: float) -> float:
 
 
 def _categories(watch: Watch, spec: StreamSpec, change: Change) -> tuple[CategoryFinding, ...]:
+    """Those that contributed, the largest contribution first; beside a category that alarmed, others that did too."""
     rates = watch.means[spec.kind]
-    total = sum(max(gain, 0.0) for _, _, _, gain in change.strata) or 1.0
+    rows = _all_strata(watch, spec, change)
+    if spec.stratum is not None:
+        alarmed = {s.spec.stratum for s in watch.siblings(watch.by_name[spec.key]) if s.alarmed} | {spec.stratum}
+        rows = tuple(row for row in rows if row[0] in alarmed)
+    total = sum(max(gain, 0.0) for _, _, _, gain in rows) or 1.0
     return tuple(
         CategoryFinding(
             name=STRATA[k],
@@ -245,7 +248,7 @@ def _categories(watch: Watch, spec: StreamSpec, change: Change) -> tuple[Categor
             labels=round(n),
             contribution=gain / total,
         )
-        for k, n, s, gain in change.strata
+        for k, n, s, gain in rows
         if gain > 0.0
     )
 
