@@ -70,7 +70,7 @@ def delays(truth: Strata, designs: Array, odds_ratio: float, rng: np.random.Gene
 
 def realised(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     """Run length against the nominal one, over many baselines."""
-    draws, paths, burn_in = (4, 16, 200) if quick else (120, 32, 2_500)
+    draws, paths, burn_in = (4, 16, 200) if quick else (80, 32, 1_500)
     table = Table(
         f"Realised run length of the pooled compliance stream with a baseline of n labels (nominal {ARL:.0e})",
         ("traffic", "n", "how rates are set", "10th percentile / nominal", "median / nominal", "baselines below nominal",
@@ -126,7 +126,7 @@ def _quantile(sample: Array, level: float, rng: np.random.Generator) -> Estimate
 
 def moved_mix(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     """What the common shift is worth when users turn to other categories than the baseline's."""
-    draws, paths, burn_in = (4, 16, 200) if quick else (80, 32, 2_500)
+    draws, paths, burn_in = (4, 16, 200) if quick else (60, 32, 1_500)
     table = Table(
         "The same when the mix of requests has moved since the baseline (n = 1,000 and 4,000)",
         ("traffic now", "n", "how rates are set", "10th percentile / nominal", "median / nominal", "baselines below nominal",

@@ -28,7 +28,7 @@ NEVER = 400_000
 
 def pooled_against_single(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     """One change, four ways to look at fourteen categories, all with the same run length altogether."""
-    runs = 20 if quick else 1_000
+    runs = 20 if quick else 500
     truth = pooled_truth()
     table = Table(
         f"Broad and narrow changes: sensitive labels to the alarm, all at a run length of {ARL:.0e} altogether",
@@ -112,7 +112,7 @@ def _together(
 def canaries(*, quick: bool, jobs: int) -> Iterator[Table]:
     """A bad checkpoint answers a part of the traffic."""
     yield _canary_delays(quick=quick, rng=np.random.default_rng(77))
-    runs = 1 if quick else 12
+    runs = 1 if quick else 8
     table = Table(
         f"The same through the engine ({ROW}, {runs} runs each)",
         ("share", "labels to the page", "verdicts", "settled", "onset error (median)", "onset interval holds it", "pages before"),
@@ -142,7 +142,7 @@ def _canary(item: tuple[float, int]) -> Detection:
 
 
 def _canary_delays(*, quick: bool, rng: np.random.Generator) -> Table:
-    runs = 6 if quick else 60
+    runs = 6 if quick else 40
     table = Table(
         f"A checkpoint un-aligned as {ROW} behind a part of the traffic: sensitive labels to the pooled alarm at run length {ARL:.0e}",
         ("share", "compliance", "optimal CUSUM", "rates known", "ratio", "baseline of 4,000", "of 100,000", "of 1,000,000"),
@@ -192,7 +192,7 @@ def ramps(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     firsts = _ramp_ours(rng, runs, length)
     table.rows.append(_ramp_row(f"ours, ARL {ARL:.0e}", firsts, length, "1, until resolved"))
     for make in (drift.ADWIN, drift.PageHinkley):
-        found = [_ramp_river(make, rng, length) for _ in range(max(runs // 4, 2))]
+        found = [_ramp_river(make, rng, length) for _ in range(2 if quick else 4)]
         count = Estimate.of([alarms for _, alarms in found])
         table.rows.append(
             _ramp_row(f"river {make.__name__}", np.array([first for first, _ in found]), length, str(count))

@@ -155,7 +155,7 @@ def _count(item: tuple[str, int, float, int]) -> dict[str, tuple[int, float]]:
 
 def fleet(*, quick: bool, jobs: int, rng: np.random.Generator) -> Iterator[Table]:
     """False pages of whole fleets, counted."""
-    fleets, years = (1, 0.002) if quick else (20, 0.5)
+    fleets, years = (1, 0.002) if quick else (10, 0.5)
     table = Table(
         f"False pages of {FLEET} deployments in 90 days (budget: {CONFIG.false_pages_per_90_days:g})",
         ("stream", "budget", *(f"baselines of {size}: alarms" for size in SIZES), *(f"{size}: realised / budget" for size in SIZES)),
@@ -198,7 +198,7 @@ def _parts() -> dict[str, float]:
 
 def price(*, quick: bool, rng: np.random.Generator) -> Table:
     """What that budget costs in delay."""
-    runs = 10 if quick else 300
+    runs = 10 if quick else 200
     table = Table(
         "What the budget costs: sensitive labels from the change to the pooled alarm in such a fleet",
         ("false pages of the fleet in 90 days", "run length of a pooled stream", "odds ×1.6", "odds ×4", "odds ×21"),

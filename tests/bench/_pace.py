@@ -30,7 +30,7 @@ FLEET_STREAMS = 10_000
 
 def pace(*, quick: bool, rng: np.random.Generator) -> Iterator[Table]:
     """Everything in one run on one core, so that the ratios hold on another machine."""
-    count, repeats = (4_000, 1) if quick else (40_000, 5)
+    count, repeats = (4_000, 1) if quick else (20_000, 3)
     labels, baselines = _deployments(1, count)
     with TemporaryDirectory() as folder:
         yield _labels(Path(folder), labels, baselines, repeats)

@@ -37,6 +37,8 @@ UNCAPPED = DETECTION.model_copy(
 ONSET_ODDS_RATIO = 4.0
 ONSET_TOLERANCE = 0.25
 RISE = 5.0
+SAMPLED = 0.25
+"""Of the requests that are not sensitive."""
 
 
 def scenarios(count: int) -> dict[str, tuple[SimulationConfig, DetectionConfig]]:
@@ -47,18 +49,18 @@ def scenarios(count: int) -> dict[str, tuple[SimulationConfig, DetectionConfig]]
     refused = Users(noisy_share=0.03, noisy_compliance=0.02)
     rush = {"cyber": 10.0, **dict.fromkeys(("violence", "weapons", "crime", "fraud", "hate", "sexual", "advice"), 1.0)}
     return {
-        "nothing happens": (live(count=count, seed=11), DETECTION),
+        "nothing happens": (live(count=count, uniform_rate=SAMPLED, seed=11), DETECTION),
         "ten times as many harmful requests (2 % → 20 %)": (
-            live(count=count, seed=12, harmful_share=0.02, harmful_share_after=0.2, onset=half), DETECTION,
+            live(count=count, uniform_rate=SAMPLED, seed=12, harmful_share=0.02, harmful_share_after=0.2, onset=half), DETECTION,
         ),
-        "the mix turns to one category (5 % → 59 %)": (live(count=count, seed=13, mix_after=rush, onset=half), DETECTION),
+        "the mix turns to one category (5 % → 59 %)": (live(count=count, uniform_rate=SAMPLED, seed=13, mix_after=rush, onset=half), DETECTION),
         "daily cycle of rate, harmful share and mix": (
-            live(count=count, seed=14, daily_rate=0.6, daily_harm=0.6, daily_mix=1.5), DETECTION,
+            live(count=count, uniform_rate=SAMPLED, seed=14, daily_rate=0.6, daily_harm=0.6, daily_mix=1.5), DETECTION,
         ),
-        "sessions of 6 turns, 80 % repeats": (live(count=count, seed=15, users=chatty), DETECTION),
-        "the same with the caps off": (live(count=count, seed=15, users=chatty), UNCAPPED),
-        "one user sends 3 % of everything, refused as usual": (live(count=count, seed=16, users=refused, onset=half), DETECTION),
-        "one user sends 3 % of everything, jailbreaks at 90 %": (live(count=count, seed=17, users=one_user, onset=half), DETECTION),
+        "sessions of 6 turns, 80 % repeats": (live(count=count, uniform_rate=SAMPLED, seed=15, users=chatty), DETECTION),
+        "the same with the caps off": (live(count=count, uniform_rate=SAMPLED, seed=15, users=chatty), UNCAPPED),
+        "one user sends 3 % of everything, refused as usual": (live(count=count, uniform_rate=SAMPLED, seed=16, users=refused, onset=half), DETECTION),
+        "one user sends 3 % of everything, jailbreaks at 90 %": (live(count=count, uniform_rate=SAMPLED, seed=17, users=one_user, onset=half), DETECTION),
     }  # fmt: skip
 
 
@@ -73,17 +75,17 @@ def quiet(*, quick: bool, jobs: int) -> Iterator[Table]:
     """False pages when the model is as it was."""
     count = 4_000 if quick else 1_000_000
     table = Table(
-        f"Users change, the model does not ({count:,} labels each)",
-        ("traffic", "sensitive labels", "pages", "their verdicts", "warnings and infos", "their verdicts"),
+        f"Users change, the model does not ({count:,} exchanges each)",
+        ("traffic", "labels", "sensitive ones", "pages", "their verdicts", "warnings and infos", "their verdicts"),
         [
             SETTING
             + " Here the baseline has twice as many, and five times as many (four days) for the daily cycle. Severity critical "
-            "and error page a person."
+            "and error page a person. Every sensitive request is labelled and a quarter of the others, as the screen does it."
         ],
     )
     for name, outcome in spread(_scenario, list(scenarios(count).items()), jobs):
         table.rows.append(
-            [name, f"{outcome.sensitive:,}", str(len(outcome.pages)), _verdicts(outcome.pages), str(len(outcome.notes)),
+            [name, f"{outcome.labels:,}", f"{outcome.sensitive:,}", str(len(outcome.pages)), _verdicts(outcome.pages), str(len(outcome.notes)),
              _verdicts(outcome.notes)]
         )  # fmt: skip
     yield table
@@ -154,7 +156,7 @@ def _attack(runs: int, row: PaperRow) -> tuple[PaperRow, list[Detection], float]
 
 def backtest(*, quick: bool, jobs: int) -> Iterator[Table]:
     """All 55 attacks."""
-    runs = 1 if quick else 6
+    runs = 1 if quick else 4
     rows = attack_rows()[:: 11 if quick else 1]
     found = spread(partial(_attack, runs), rows, jobs)
     yield _summary(found)

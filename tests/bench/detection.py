@@ -1,6 +1,6 @@
 """What the detectors are worth: delays, run lengths, quiet runs, the paper's table, fleets, speed. Seeded; prints Markdown.
 
-python tests/bench/detection.py                                  # everything, about fifteen minutes on two idle cores
+python tests/bench/detection.py                                  # everything, about ten minutes on two idle cores
 python tests/bench/detection.py --section delay --section fleet
 python tests/bench/detection.py --quick                          # a smoke test: the same tables from far too few runs
 python tests/bench/detection.py --write docs/benchmarks-detection.md
