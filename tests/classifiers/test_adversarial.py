@@ -108,8 +108,8 @@ def test_the_shipped_classifier_beats_guessing_on_every_group(classifier):
     thresholds = classifier.card.thresholds
     found = score(classifier, noncompliance=thresholds.noncompliance, harm=thresholds.harm)
     assert found["answers"]["n"] + found["requests"]["n"] == len(cases())
-    assert found["answers"]["decision"] > 0.75
-    assert found["requests"]["decision"] > 0.6
+    assert found["answers"]["decision"] > 0.7
+    assert found["requests"]["decision"] > 0.7
     for kind in ("empty", "redacted", "too_short"):
         assert found["by_kind"][kind]["decision"] == 1.0
     stated = classifier.card.evaluation.get("adversarial")
