@@ -52,10 +52,9 @@ def _schedule(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _fit(arguments: dict[str, Any]) -> Path:
     """Fine-tunes and returns the file of the averaged weights."""
-    from classifiers.training.fit import WEIGHTS, Run, Schedule
+    from classifiers.training.fit import Schedule, train
 
-    Run(arguments["run"], Schedule(**_schedule(arguments))).go()
-    return Path(arguments["run"]) / WEIGHTS
+    return train(arguments["run"], Schedule(**_schedule(arguments)))
 
 
 def _whole(arguments: dict[str, Any]) -> int:

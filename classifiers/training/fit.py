@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +205,22 @@ class Run:
         self.average.network.load_state_dict(state["average"])
         self.average.steps, self.done = state["average_steps"], state["step"]
         print(f"resumed at step {self.done}/{total}", flush=True)
+
+
+def train(folder: Path, schedule: Schedule) -> Path:
+    """Two runs: the schedule's, and a shorter one at a lower rate that starts from its weights, over data drawn anew.
+
+    Returns:
+        The file of the averaged weights; a killed call continues where its checkpoints stand.
+    """
+    Run(folder, schedule).go()
+    second = replace(
+        schedule,
+        epochs=1,
+        rate=schedule.rate * 0.6,
+        scale=schedule.scale * 0.6,
+        seed=schedule.seed + 12,
+        start=str(folder / WEIGHTS),
+    )
+    Run(folder / "second", second).go()
+    return folder / "second" / WEIGHTS

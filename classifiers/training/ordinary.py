@@ -11,6 +11,11 @@ from typing import Any, Final
 
 from classifiers.training.rows import AUGMENT
 
+_PAIRED: Final = (
+    ("written", "code"), ("life", "occasions"), ("facts", "things"), ("society", "claims"), ("measures", "actors"),
+    ("generate", "pieces"),
+)  # fmt: skip
+"""Which list of forms takes its filler from which; `measures` also take one of the `aims`."""
 _HEADING: Final = re.compile(r"^\s*(?:\d+[.)]|[-*])\s+(?:\*\*)?([A-Z][\w' -]{3,40}?)(?:\*\*)?\s*[:\n(–-]", re.MULTILINE)
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+")
 
@@ -39,25 +44,31 @@ def _of_text(answers: Sequence[str], rng: random.Random) -> str:
     return rng.choice(_lists()["pasted"]).format(" ".join(body[start : start + rng.randint(1, 4)]))
 
 
+def _of_lists(rng: random.Random) -> str:
+    lists = _lists()
+    forms, fillers = rng.choice(_PAIRED)
+    text: str = rng.choice(lists[forms]).format(rng.choice(lists[fillers]), rng.choice(lists["aims"]))
+    return text
+
+
 def ordinary(answers: Sequence[str], rng: random.Random, count: int) -> list[str]:
     """`count` distinct ordinary requests.
 
     Args:
         answers: harmless answers to harmless requests; topics and pasted texts come from these.
         rng: decides everything.
-        count: how many; half are about topics, a quarter about pasted texts, a quarter from lists of our own.
+        count: how many; two in five about topics, one about a pasted text, two from lists of our own.
     """
     topics = headings(answers)
     made: dict[str, None] = {}
     while len(made) < count:
         kind = rng.random()
-        if kind < 0.5:
+        if kind < 0.4:
             text = _of_topic(topics, rng)
-        elif kind < 0.75:
+        elif kind < 0.6:
             text = _of_text(answers, rng)
         else:
-            forms, fillers = rng.choice((("written", "code"), ("life", "occasions"), ("facts", "things")))
-            text = rng.choice(_lists()[forms]).format(rng.choice(_lists()[fillers]))
+            text = _of_lists(rng)
         made.setdefault(text)
     return list(made)
 
