@@ -177,11 +177,11 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 
 
 def test_soft_labels_carry_less_variance_and_wandering_rates_more() -> None:
-    certain = simulated(harmful_share=1.0, count=4_000, compliance=0.3, seed=1)
+    steady = [simulated(harmful_share=1.0, count=4_000, compliance=0.3, seed=seed) for seed in range(6)]
     soft = simulated(harmful_share=1.0, count=4_000, compliance=0.3, separation=2.0)
-    assert certain.counts["compliance"].design > 0.9
+    assert min(one.counts["compliance"].design for one in steady) > 0.9
     assert soft.counts["compliance"].design < 0.8
-    assert certain.counts["compliance"].between == 0.0
+    assert sum(one.counts["compliance"].between == 0.0 for one in steady) >= 4
     wandering = [
         label(float(i), behaviour=Behaviour(refusal=float(x), partial=0.0, compliance=1.0 - x))
         for i, x in enumerate(np.random.default_rng(1).random(6_000) < np.where(np.arange(6_000) // 600 % 2, 0.5, 0.9))
