@@ -56,10 +56,10 @@ def _must(condition: object, text: str) -> None:
 class _Dying(Run):
     """A run that a signal ends."""
 
-    def _step(self, batch: Batch, step: int, total: int) -> float:
+    def step(self, batch: Batch, step: int, total: int) -> float:
         if step == KILLED_AT:
             raise _Killed
-        return super()._step(batch, step, total)
+        return super().step(batch, step, total)
 
 
 def train(folder: Path) -> Network:
