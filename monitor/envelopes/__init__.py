@@ -18,7 +18,7 @@ from monitor.envelopes._base import (
     PartlyDecodedError,
     Skipped,
 )
-from monitor.envelopes._explain import Explanation, explain
+from monitor.envelopes._explain import Explanation, explain, is_one_record
 from monitor.envelopes._fieldmap_config import FieldMap
 from monitor.envelopes._finish import countable, normalise
 from monitor.envelopes._join import JoinBuffer, Lost
@@ -49,5 +49,6 @@ __all__ = [
     "decode",
     "decode_record",
     "explain",
+    "is_one_record",
     "normalise",
 ]

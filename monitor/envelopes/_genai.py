@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from monitor.envelopes._answers import Answer, Reply
 from monitor.envelopes._base import Context, Found, Skipped
-from monitor.envelopes._fields import deployment_of, digest_of, first, text_or_none
+from monitor.envelopes._fields import deployment_of, derived_id, digest_of, first, text_or_none
 from monitor.envelopes._finish import normalise
 from monitor.envelopes._messages import content_of, messages_of
 from monitor.envelopes._otlp import Signal
@@ -80,7 +80,11 @@ def common_of(signal: Signal, context: Context) -> dict[str, Any]:
     )  # fmt: skip
     identifier = f"{signal.trace}-{signal.span}" if signal.trace and signal.span else None
     return {
-        "id": first(identifier, text_or_none(get("gen_ai.response.id"))),
+        "id": first(
+            identifier,
+            text_or_none(get("gen_ai.response.id")),
+            derived_id(signal.time, get("gen_ai.input.messages"), get("gen_ai.output.messages")),
+        ),
         "timestamp": first(signal.time, context.timestamp),
         "deployment": deployment_of({"deployment": get("alignwatch.deployment")}, context, first(asked_model, model)),
         "model_digest": digest_of({"model_digest": get("alignwatch.model_digest")}, context),

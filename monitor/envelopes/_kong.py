@@ -1,7 +1,8 @@
 """Kong's AI plugins, as `kafka-log`, `http-log` and the other log plugins write them.
 
 Field names follow `kong/llm/plugin/shared-filters/serialize-analytics.lua`, which writes `ai.proxy.payload`, and the
-audit log reference, which shows `ai.payload`; both are read. Request and response are JSON in strings.
+audit log reference, which shows the request in `ai.payload` and the response in `ai.<plugin>.payload`; both are read.
+Request and response are JSON in strings.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from monitor.envelopes._sse import body_of
 from monitor.envelopes._verdicts import categories_of, severities_found
 
 _MILLISECONDS: Final = 1000.0
+_PROXIES: Final = ("proxy", "ai-proxy-advanced", "ai-proxy")
 
 
 class KongDecoder:
@@ -79,11 +81,23 @@ def text_or_object(value: Any) -> Any:
 
 
 def _payload(ai: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Payload and meta of the plugin that has a payload; several AI plugins may report on one request."""
-    reports = [ai, *(one for one in ai.values() if isinstance(one, dict))]
-    found: Mapping[str, Any] = next((one for one in reports if isinstance(one.get("payload"), dict)), {})
-    meta: Mapping[str, Any] = next((one["meta"] for one in (found, *reports) if isinstance(one.get("meta"), dict)), {})
-    return found.get("payload", {}), meta
+    """Request and response payload, and the meta of the plugin that has the response.
+
+    The proxy's report comes first: a transformer in front of it reports a model call of its own.
+    """
+    reports: list[Mapping[str, Any]] = [one for name in _PROXIES if isinstance(one := ai.get(name), dict)]
+    reports += [ai, *(one for one in ai.values() if isinstance(one, dict))]
+    found: dict[str, Any] = {}
+    meta: Mapping[str, Any] = {}
+    for report in reports:
+        payload = report.get("payload")
+        for side in ("request", "response"):
+            value = payload.get(side) if isinstance(payload, dict) else None
+            if value and side not in found:
+                found[side] = value
+        if not meta and isinstance(report.get("meta"), dict):
+            meta = report["meta"]
+    return found, meta
 
 
 def _reply(ai: Mapping[str, Any], payload: Mapping[str, Any]) -> Reply | None:

@@ -66,13 +66,23 @@ def decode_record(record: Record, *, limits: DecodeLimits, default_deployment: s
         PartlyDecodedError: some elements could not be read; its `decoded` holds the others.
         DecodeError: nothing could be read. Its reason is one of `REASONS` and its detail holds no content.
     """
-    context = Context(text_headers(record.headers), default_deployment, record.timestamp)
+    return decode_with(
+        record.value, limits, Context(text_headers(record.headers), default_deployment, record.timestamp)
+    )
+
+
+def decode_with(value: bytes, limits: DecodeLimits, context: Context) -> Sequence[Found]:
+    """The same for a body and what is known about it besides.
+
+    Raises:
+        DecodeError: as `decode_record`.
+    """
     event = attributes_of(context.headers)
     if event:
-        half = half_of(event, record.value, context)
+        half = half_of(event, value, context)
         if half is not None:
             return [_fitting(half, limits)]
-    return decode_value(record.value, limits, context)
+    return decode_value(value, limits, context)
 
 
 def decode_value(value: bytes, limits: DecodeLimits, context: Context, unwrapped: int = 0) -> Sequence[Found]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from exchanges import EPOCH
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 ASKED = "How do I boil an egg?"
 SAID = "Put it in boiling water for eight minutes."
@@ -96,9 +100,14 @@ def kong(request: Any = None, response: Any = None, *, documented: bool = False,
     }
     meta = {"request_model": "command", "response_model": "command-r", "provider_name": "cohere", "plugin_id": "546c"}
     proxy = {"usage": {"total_tokens": 35}, "meta": meta, **report}
-    ai: dict[str, Any] = (
-        {"payload": payload, "proxy": proxy} if documented else {"proxy": {"payload": payload, **proxy}}
-    )
+    ai: dict[str, Any] = {"proxy": {"payload": payload, **proxy}}
+    if documented:
+        said = {"payload": {"response": payload["response"]}, **proxy}
+        own = {
+            "meta": {"request_model": "other"},
+            "payload": {"response": json.dumps(chat_response("Of a transformer."))},
+        }
+        ai = {"payload": {"request": payload["request"]}, "ai-request-transformer": own, "ai-proxy": said}
     return {
         "ai": ai, "request": {"id": "r-1", "headers": {}}, "response": {"status": 200},
         "started_at": int(EPOCH * 1000),
@@ -162,6 +171,20 @@ def spans(*items: dict[str, Any], resource: dict[str, Any] | None = None) -> dic
 
 def logs(*items: dict[str, Any]) -> dict[str, Any]:
     return {"resourceLogs": [{"resource": {}, "scopeLogs": [{"logRecords": list(items)}]}]}
+
+
+def protobuf(batch: dict[str, Any]) -> bytes:
+    """The same batch as protobuf; ids are bytes there, which protobuf's own JSON writes in base64."""
+    copied = json.loads(json.dumps(batch))
+    for outer in ("resourceSpans", "resourceLogs"):
+        for group in copied.get(outer, []):
+            for scope in group.get("scopeSpans", []) + group.get("scopeLogs", []):
+                for one in scope.get("spans", []) + scope.get("logRecords", []):
+                    for name in ("traceId", "spanId"):
+                        if name in one:
+                            one[name] = base64.b64encode(bytes.fromhex(one[name])).decode()
+    message = TracesData() if "resourceSpans" in batch else LogsData()
+    return bytes(ParseDict(copied, message).SerializeToString())
 
 
 def genai(**changes: Any) -> dict[str, Any]:

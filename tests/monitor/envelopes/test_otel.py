@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 
 import pytest
@@ -21,33 +20,17 @@ from gateways import (
     log_record,
     logs,
     openinference,
+    protobuf,
     span,
     spans,
     sse,
 )
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from monitor.envelopes import DecodeLimits, PartlyDecodedError
 from monitor.text import prompt_text
 
 DETAILS = "gen_ai.client.inference.operation.details"
-
-
-def protobuf(batch):
-    """The same batch as protobuf; ids are bytes there, which protobuf's own JSON writes in base64."""
-    copied = json.loads(json.dumps(batch))
-    for outer in ("resourceSpans", "resourceLogs"):
-        for group in copied.get(outer, []):
-            for scope in group.get("scopeSpans", []) + group.get("scopeLogs", []):
-                for one in scope.get("spans", []) + scope.get("logRecords", []):
-                    for name in ("traceId", "spanId"):
-                        if name in one:
-                            one[name] = base64.b64encode(bytes.fromhex(one[name])).decode()
-    message = TracesData() if "resourceSpans" in batch else LogsData()
-    return ParseDict(copied, message).SerializeToString()
 
 
 @pytest.fixture(params=["json", "protobuf"])
