@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 TRAIN_VENV := .venv-train
 PORT ?= 8077
 
-.PHONY: help run install test servers lint types unit bench bench-detection card train train-smoke clean
+.PHONY: help run install test servers lint types unit faults bench bench-detection card train train-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,9 @@ types: $(VENV)/.tests ## mypy --strict on the packages
 
 unit: $(VENV)/.tests ## the test suite
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/.tests servers ## 50 faults in a stream of 200,000 exchanges; what is left must equal an undisturbed run
+	$(BIN)/python tests/faults/fault_run.py
 
 bench: $(VENV)/.tests ## speed and memory, as ratios against a yardstick in the same run
 	for one in tests/bench/[a-z]*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done

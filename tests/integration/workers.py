@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import kafka
+from kafka.errors import KafkaError
 from kafka_broker import KafkaBroker
 
 from alignwatch import Label
@@ -131,10 +132,16 @@ def doubled(ids: Iterable[str]) -> list[str]:
 
 
 def group_positions(broker: KafkaBroker, group: str) -> dict[tuple[str, int], int]:
-    admin = kafka.admin.KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    """Next offsets of a group; empty while the group or the broker is not there yet."""
+    try:
+        admin = kafka.admin.KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    except KafkaError:
+        return {}
     try:
         found = admin.list_group_offsets({group: None})[group]
         return {(part.topic, part.partition): place.offset for part, place in found.items() if place.offset >= 0}
+    except KafkaError:
+        return {}
     finally:
         admin.close()
 
