@@ -162,11 +162,8 @@ def _categories(incident: Incident, stream: StreamFinding | None) -> str:
     if not incident.categories:
         return ""
     one_category = stream is not None and "/" in stream.name
-    if incident.verdict not in {"unalignment", "jailbreak-campaign"}:
-        breadth = "categories: "
-    else:
-        breadth = "narrow: " if one_category or incident.verdict == "jailbreak-campaign" else "broad: "
-    return breadth + _names(incident.categories)
+    spread = {"unalignment": "narrow: " if one_category else "broad: ", "jailbreak-campaign": "few users: "}
+    return spread.get(incident.verdict, "categories: ") + _names(incident.categories)
 
 
 def _by_chance(incident: Incident) -> str:

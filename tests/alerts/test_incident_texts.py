@@ -68,7 +68,7 @@ def test_the_summary_says_what_how_much_since_when_where_and_how_sure() -> None:
     ("changes", "part"),
     [
         ({"status": "recovered"}, "chat-prod: recovered: un-alignment: "),
-        ({"verdict": "jailbreak-campaign"}, "narrow: cyber, fraud, hate +6"),
+        ({"verdict": "jailbreak-campaign"}, "few users: cyber, fraud, hate +6"),
         ({"nearest_change": change(25)}, "checkpoint 25 min before"),
         ({"detected_at": DETECTED + timedelta(days=1)}, "since 2026-11-23 10:42 UTC"),
         ({"onset": None}, "(64-78 %); broad"),

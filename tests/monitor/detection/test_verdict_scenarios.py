@@ -71,7 +71,7 @@ def test_a_jailbreak_campaign_is_narrow_and_held_by_few_users() -> None:
     assert found.verdicts == [("jailbreak-campaign", "warning")]
     incident = found.only("jailbreak-campaign")
     assert [one.name for one in incident.categories] == ["cyber"]
-    assert "; narrow: cyber" in incident.summary
+    assert "; few users: cyber" in incident.summary
 
 
 def test_not_a_campaign_when_everybody_gets_the_narrow_answers() -> None:
