@@ -7,6 +7,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from alerts.standing import Standing
 from alignwatch import CATEGORIES, Incident, NearestChange, Onset, StreamFinding
 from alignwatch import CategoryFinding as Finding
 from monitor.service_status import (
@@ -257,6 +258,22 @@ def old_incident(name: str = "chat-prod") -> Incident:
 SCENES: dict[str, ServiceStatus] = {
     "calm": service(deployment(incidents=(old_incident(),))),
     "alarm": service(deployment(state="alarm", incidents=(incident(), old_incident()))),
+    "told": service(
+        deployment(state="alarm"),
+        outbox=OutboxSummary(
+            standings={"inc-7f3a2c": Standing(state="firing", told=("pagerduty",), waiting=("chat",))}, depth=1
+        ),
+    ),
+    "taken": service(
+        deployment(state="alarm"),
+        outbox=OutboxSummary(
+            standings={
+                "inc-7f3a2c": Standing(
+                    state="acknowledged", told=("chat", "pagerduty"), acknowledged_by="jo", acknowledged_at=ago(10)
+                )
+            }
+        ),
+    ),
     "notice": service(deployment(incidents=(old_incident().model_copy(update={"status": "open"}),))),
     "learning": service(deployment(state="learning", labels=3120, incidents=())),
     "stale": service(

@@ -1,4 +1,4 @@
-"""A page in a frame as wide as a phone: headless Chromium itself takes no window narrower than 500 pixels."""
+"""The page in a frame: as wide as a phone (headless Chromium takes no narrower window), or worked by keys alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,38 @@ setInterval(() => {{
 </script>"""
 
 
+KEYS = """<!doctype html><body style="margin:0">
+<iframe src="/" style="border:0;width:1200px;height:4000px"></iframe>
+<script>
+// Walks all that can take the focus, in order, and reads the chart by its arrow keys.
+setTimeout(() => {
+  const frame = document.querySelector("iframe");
+  const page = frame.contentDocument;
+  const all = [...page.querySelectorAll("a[href], button, summary, [tabindex='0']")];
+  const stops = all.filter((one) => one.offsetParent || one.matches(".skip"));
+  const visit = (one) => {
+    one.focus();
+    return page.activeElement === one ? one.className || one.tagName : "!";
+  };
+  document.body.dataset.stops = stops.map(visit).join("|");
+  const holder = page.querySelector(".holder");
+  const press = (key) => holder.dispatchEvent(new frame.contentWindow.KeyboardEvent("keydown", { key }));
+  press("End");
+  document.body.dataset.last = page.querySelector(".readout").textContent;
+  press("ArrowLeft");
+  document.body.dataset.before = page.querySelector(".readout").textContent;
+  page.querySelector("summary").click();
+  setTimeout(() => { document.body.dataset.open = page.querySelectorAll("details[open]").length; }, 3000);
+}, 2500);
+</script>"""
+
+
 def framed(app: ASGIApp) -> ASGIApp:
-    """`app`, which may be framed here, and at /phone its page at a phone's width."""
+    """`app`, which may be framed here; at /phone its page at a phone's width, at /keys one that is worked by keys."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/phone":
-            await HTMLResponse(PAGE)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] in {"/phone", "/keys"}:
+            await HTMLResponse(PAGE if scope["path"] == "/phone" else KEYS)(scope, receive, send)
             return
 
         async def unlocked(message: Message) -> None:

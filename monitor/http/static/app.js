@@ -18,15 +18,18 @@ let failures = 0;
 let fault = "";
 let lastSaid = "";
 
-/** The deployment named in the address, if any. */
+let chosenName = null;
+
+/** The deployment named in the address, if any; an address within the page (#incidents) leaves the choice alone. */
 function chosen() {
   const match = /^#d=(.*)$/.exec(location.hash);
-  if (!match) return null;
+  if (!match) return location.hash ? chosenName : (chosenName = null);
   try {
-    return decodeURIComponent(match[1]);
+    chosenName = decodeURIComponent(match[1]);
   } catch {
-    return null;
+    chosenName = null;
   }
+  return chosenName;
 }
 
 function selected(status) {
@@ -100,7 +103,9 @@ function viewOf(deployment, status) {
   const state = mood(deployment, status);
   const silentFor = Math.round(silence(deployment, status) / 15) * 15;
   const behind = (status.source.lag ?? 0) > 0;
-  return { deployment, mood: state, incident: mainIncident(deployment), now: tick(status), silentFor, behind };
+  const incident = mainIncident(deployment);
+  const standing = incident ? status.outbox.standings?.[incident.id] ?? null : null;
+  return { deployment, mood: state, incident, standing, standings: status.outbox.standings ?? {}, now: tick(status), silentFor, behind };
 }
 
 function compliance(deployment) {
@@ -118,9 +123,9 @@ function draw(status) {
   if (!deployment) return emptyFleet(status);
   const view = viewOf(deployment, status);
   const { panes, last_event: lastEvent, ...rest } = deployment;
-  const bannerKey = { ...view, now: null, deployment: [deployment.name, deployment.incidents, deployment.learning, deployment.labels > 0] };
+  const bannerKey = { ...view, standings: null, now: null, deployment: [deployment.name, deployment.incidents, deployment.learning, deployment.labels > 0] };
   patch("banner", view.mood === "stale" ? bannerKey : { ...bannerKey, silentFor: 0 }, () => banner(view));
-  const whole = { ...view, silentFor: 0, deployment: rest };
+  const whole = { ...view, standing: null, standings: null, silentFor: 0, deployment: rest };
   patch("facts", { ...whole, lastEvent }, () => facts(view));
   patch("steps", [view.mood, view.incident], () => steps(view));
   const threshold = compliance(deployment)?.threshold_log10 ?? 6;
@@ -128,7 +133,8 @@ function draw(status) {
   patch("chart", shown ? [panes, view.incident, deployment.baseline] : null, () => chart({ ...view, threshold }));
   patch("categories", [deployment.streams, view.incident], () => categories(view));
   patch("signals", deployment.streams, () => signals(view));
-  patch("incidents", [deployment.incidents, view.now.slice(0, 10)], () => incidents(view));
+  const told = deployment.incidents.map((one) => view.standings[one.id] ?? null);
+  patch("incidents", [deployment.incidents, told, view.now.slice(0, 10)], () => incidents(view));
   announce(view);
 }
 
@@ -161,7 +167,7 @@ async function turn() {
 
 addEventListener("hashchange", () => {
   if (latest) draw(latest);
-  window.scrollTo(0, 0);
+  if (/^(#d=.*)?$/.test(location.hash)) window.scrollTo(0, 0);
 });
 setInterval(pulse, 1000);
 turn();

@@ -231,8 +231,8 @@ function legend(deployment, incident) {
 
 /** The chart section: heading, legend, a plot that follows the width of the page, and a line that reads out a point. */
 export function chart(input) {
-  const holder = h("div", { class: "holder" });
-  const said = h("p", { class: "readout", "aria-hidden": "true" }, "\u00a0");
+  const holder = h("div", { class: "holder", tabindex: 0, role: "group", "aria-label": "Chart; the arrow keys read it point by point" });
+  const said = h("p", { class: "readout", "aria-live": "polite" }, "\u00a0");
   let plot = null;
   const redraw = () => {
     const width = Math.floor(holder.clientWidth);
@@ -240,20 +240,37 @@ export function chart(input) {
     plot = draw(input, width);
     holder.replaceChildren(plot.svg);
   };
-  const point = (event) => {
-    if (!plot) return;
-    const at = event.clientX - plot.svg.getBoundingClientRect().left;
-    const near = plot.data.reduce((a, b) => (Math.abs(plot.x(middle(b)) - at) < Math.abs(plot.x(middle(a)) - at) ? b : a));
+  let current = null;
+  const show = (near) => {
+    current = near;
     for (const end of ["x1", "x2"]) plot.cursor.setAttribute(end, plot.x(middle(near)));
     said.textContent = readout(near, input.now);
   };
+  const point = (event) => {
+    if (!plot) return;
+    const at = event.clientX - plot.svg.getBoundingClientRect().left;
+    show(plot.data.reduce((a, b) => (Math.abs(plot.x(middle(b)) - at) < Math.abs(plot.x(middle(a)) - at) ? b : a)));
+  };
+  const key = (event) => {
+    if (!plot) return;
+    const last = plot.data.length - 1;
+    const at = plot.data.indexOf(current);
+    const to = { ArrowLeft: at < 0 ? last : Math.max(0, at - 1), ArrowRight: at < 0 ? last : Math.min(last, at + 1), Home: 0, End: last }[event.key];
+    if (event.key === "Escape") leave();
+    if (to === undefined) return;
+    event.preventDefault();
+    show(plot.data[to]);
+  };
   const leave = () => {
+    current = null;
     for (const end of ["x1", "x2"]) plot?.cursor.setAttribute(end, -9);
     said.textContent = "\u00a0";
   };
   holder.addEventListener("pointermove", point);
   holder.addEventListener("pointerdown", point);
   holder.addEventListener("pointerleave", leave);
+  holder.addEventListener("keydown", key);
+  holder.addEventListener("blur", leave);
   new ResizeObserver(redraw).observe(holder);
   const each = points(input.deployment.panes, 1000)[0];
   return h(

@@ -35,8 +35,12 @@ export function patch(id, data, build) {
   drawn.set(id, key);
   const element = document.getElementById(id);
   const content = data === null ? [] : [build(data)].flat(Infinity).filter(Boolean);
+  const stops = () => [...element.querySelectorAll("a[href], summary, [tabindex='0']")];
+  const focused = stops().indexOf(document.activeElement);
   element.replaceChildren(...content);
   element.hidden = content.length === 0;
+  // Whoever works by keyboard stays where they were.
+  if (focused >= 0) stops()[focused]?.focus({ preventScroll: true });
 }
 
 const opened = new Set();

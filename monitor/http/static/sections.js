@@ -2,7 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { openIncidents } from "./mood.js";
-import { between, count, falsePageEvery, moment, percent, plural, severity, shortDigest, span, streamName, times, verdict } from "./words.js";
+import { between, count, falsePageEvery, moment, percent, plural, severity, shortDigest, span, streamName, times, toldWhom, verdict } from "./words.js";
 
 /** The stream that an incident's verdict speaks about, else the one furthest past its threshold. */
 export function leadStream(incident) {
@@ -70,10 +70,19 @@ export function banner(view) {
       h("p", { class: "tag" }, h("b", null, TAGS[mood]), incident ? ` · ${severity(incident.severity)} · ${incident.verdict}` : null),
       h("h1", null, h("span", { class: "who" }, deployment.name), h("span", { class: "sr" }, ": "), title),
       h("p", null, sentence),
+      incident ? whom(view) : null,
       mood === "learning" && needed ? h("progress", { max: needed, value: Math.min(seen, needed), "aria-label": "Towards a baseline" }) : null,
       others > 0 ? h("p", null, h("a", { href: "#incidents" }, `${plural(others, "other open incident")} below.`)) : null,
     ),
   );
+}
+
+/** Whether anybody knows; and how to say that somebody does. */
+function whom({ incident, standing, now }) {
+  const text = toldWhom(standing, now);
+  if (!text) return null;
+  return h("p", { class: "whom" }, text,
+    standing.state === "firing" ? [" Nobody has taken it yet: ", h("code", null, `alignwatch alert ack ${incident.id} --by YOU`)] : null);
 }
 
 function fact(name, value, ...lines) {

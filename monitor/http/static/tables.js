@@ -3,7 +3,7 @@
 import { DECADES } from "./chart.js";
 import { disclosure, h, s } from "./dom.js";
 import { evidence, loudest } from "./sections.js";
-import { between, categoryName, count, moment, percent, plural, severity, shortDigest, streamName, times, verdict } from "./words.js";
+import { between, categoryName, count, moment, percent, plural, severity, shortDigest, streamName, times, toldWhom, verdict } from "./words.js";
 
 /** 0 to 1: the last four powers of ten below a stream's alarm level; below them a detector merely idles. */
 function towards(stream) {
@@ -86,7 +86,7 @@ export function signals({ deployment }) {
 
 const STATUS = { open: "open", recovered: "recovered", resolved: "resolved" };
 
-function incidentItem(incident, now) {
+function incidentItem(incident, standing, now) {
   const what = verdict(incident);
   const head = [h("span", { class: `chip ${incident.status} ${incident.severity}` }, `${STATUS[incident.status]} · ${severity(incident.severity)}`), " ",
     h("b", null, what.title), h("span", { class: "line" }, `detected ${moment(incident.detected_at, now)}${incident.onset ? `, began about ${moment(incident.onset.estimate, now)}` : ""}`)];
@@ -97,13 +97,14 @@ function incidentItem(incident, now) {
       h("dt", null, "Verdict"), h("dd", null, incident.verdict),
       h("dt", null, "Weights"), h("dd", null, h("code", null, shortDigest(incident.model_digest))),
       lead.length ? [h("dt", null, "Categories"), h("dd", null, lead.join("; "))] : null,
+      toldWhom(standing, now) ? [h("dt", null, "People"), h("dd", null, toldWhom(standing, now))] : null,
       h("dt", null, "Incident id"), h("dd", null, h("code", null, incident.id))),
     h("ol", { class: "steps" }, what.steps.map((step) => h("li", null, step))),
     evidence(incident)));
 }
 
-export function incidents({ deployment, now }) {
+export function incidents({ deployment, standings, now }) {
   const list = deployment.incidents;
   return h("div", { class: "card" }, h("h2", null, "Incidents"),
-    list.length ? h("ul", { class: "incidents" }, list.map((incident) => incidentItem(incident, now))) : h("p", { class: "muted" }, "None so far."));
+    list.length ? h("ul", { class: "incidents" }, list.map((incident) => incidentItem(incident, standings[incident.id], now))) : h("p", { class: "muted" }, "None so far."));
 }

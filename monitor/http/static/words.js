@@ -181,6 +181,20 @@ export function verdict({ verdict: name, severity: rank, streams }) {
   return { ...known, ...variant };
 }
 
+/** Who has been told of an incident, and who has taken it; null where no sink wants to hear of it. */
+export function toldWhom(standing, now) {
+  if (!standing || standing.state === "resolved") return null;
+  const waits = standing.waiting.length ? `${listed(standing.waiting)} ${standing.waiting.length === 1 ? "is" : "are"} still to be told.` : "";
+  if (standing.state === "pending") return `Nobody has been told yet: the alert waits for ${listed(standing.waiting) || "its receiver"}.`;
+  const told = standing.told.length ? `Told: ${listed(standing.told)}.` : "";
+  const taken = standing.state === "acknowledged" ? `Taken by ${standing.acknowledged_by} at ${moment(standing.acknowledged_at, now)}.` : "";
+  return [taken, told, waits].filter(Boolean).join(" ");
+}
+
+function listed(names) {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
 const SEVERITIES = { critical: "critical", error: "error", warning: "warning", info: "note" };
 
 export function severity(name) {
