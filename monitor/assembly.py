@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from alignwatch import Incident
-from monitor.assembly_alerts import open_alerts
+from monitor.assembly_parts import open_alerts, timekeeper
 from monitor.assembly_roles import build_detect, build_label
 from monitor.clock import Clock, SystemClock
 from monitor.config import Settings
 from monitor.dead_letters import open_dead_letters
 from monitor.engine import Engine
-from monitor.errors import SourceError, StateError
+from monitor.errors import ConfigError, SourceError, StateError
 from monitor.ingest import open_door
 from monitor.metrics import Metrics
 from monitor.outlets import SNAPSHOT, DetectOutlet, Enqueue
@@ -54,6 +54,8 @@ def assemble(
         AlignwatchError: an artefact, baseline, state or setting is not as it must be; nothing was started.
     """
     given = given or Given()
+    if given.source is None and role != "detect" and (faults := settings.source.faults()):
+        raise ConfigError(faults)
     if role == "label":
         return build_label(settings, given.clock)
     if role == "detect":
@@ -103,6 +105,7 @@ class _Sidecar:
             config=settings.worker,
             positions=state.positions(),
             background=given.source is None and settings.source.kind == "kafka",
+            on_time=timekeeper(settings, self.metrics, intake, source),
             on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
             held=intake.held,
         )
@@ -125,6 +128,8 @@ class _Sidecar:
             dispatcher=dispatcher,
             classifier=classifier.digest,
             clock=given.clock,
+            share=lambda: intake.sampler.keep,
+            state_bytes=state.size,
             door=door,
             close=release,
         )

@@ -24,7 +24,15 @@ def command() -> None:
     "--labels/--exchanges", "are_labels", default=None, help="What the files hold; seen by itself when not given."
 )
 @config_option
-def fit_command(files: tuple[str, ...], out: Path, are_labels: bool | None, config_path: Path | None) -> None:  # noqa: FBT001 - click passes by name
+@json_option
+def fit_command(
+    files: tuple[str, ...],
+    out: Path,
+    config_path: Path | None,
+    *,
+    are_labels: bool | None,
+    as_json: bool,
+) -> None:
     """Fit a baseline from FILES of exchanges or labels (- is stdin); it pages nobody before it is approved."""
     loaded = settings(config_path).settings
     if are_labels is None:
@@ -39,7 +47,7 @@ def fit_command(files: tuple[str, ...], out: Path, are_labels: bool | None, conf
             note(line)
     baseline.save(out, fitted)
     for one in fitted.values():
-        note(_line(one))
+        _tell(one, as_json=as_json)
         needed = loaded.detection.learning_labels
         if one.sensitive_labels() < needed:
             note(f"  only {one.sensitive_labels()} sensitive labels; {needed} are advised, fewer cost detection delay")
@@ -72,7 +80,8 @@ def show_command(file: Path, *, as_json: bool) -> None:
 @click.option("--by", required=True, help="Who vouches for it.")
 @click.option("--deployment", help="Only this deployment's; all of the file when not given.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Where to write; FILE itself when not given.")
-def approve_command(file: Path, by: str, deployment: str | None, out: Path | None) -> None:
+@json_option
+def approve_command(file: Path, by: str, deployment: str | None, out: Path | None, *, as_json: bool) -> None:
     """Approve a baseline: from then on, pages may be raised against it."""
     held = baseline.load(file)
     if deployment is not None and deployment not in held:
@@ -80,6 +89,23 @@ def approve_command(file: Path, by: str, deployment: str | None, out: Path | Non
     approved = {name: one.approve(by) if deployment in {None, name} else one for name, one in held.items()}
     baseline.save(out or file, approved)
     for one in approved.values():
+        _tell(one, as_json=as_json)
+
+
+def _tell(one: baseline.Baseline, *, as_json: bool) -> None:
+    if as_json:
+        rate = one.compliance()
+        emit(
+            {
+                "deployment": one.deployment,
+                "labels": one.labels,
+                "sensitive_labels": one.sensitive_labels(),
+                "compliance": rate,
+                "classifier": one.classifier,
+                "approved_by": one.approved_by,
+            }
+        )
+    else:
         note(_line(one))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from monitor.cli._options import config_option, note, progress, settings
+from monitor.cli._options import always_json_option, config_option, note, progress, settings
 from monitor.recorded import Recorded, labelling_everything
 
 
@@ -19,6 +19,7 @@ from monitor.recorded import Recorded, labelling_everything
     "--every/--sampled", default=True, show_default=True, help="Label every exchange, or sample as configured."
 )
 @config_option
+@always_json_option
 def command(files: tuple[str, ...], out: Path | None, config_path: Path | None, *, every: bool) -> None:
     """Label the exchanges of FILES (JSON lines; .gz and .zst as they are; - is stdin), one Label a line."""
     loaded = settings(config_path).settings

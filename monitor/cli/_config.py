@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from monitor.cli._options import config_option, emit, json_option, settings
+from monitor.cli._options import always_json_option, config_option, emit, json_option, settings
 from monitor.config import Settings
+from monitor.errors import ConfigError
 
 
 @click.group()
@@ -32,10 +33,14 @@ def show(config_path: Path | None, *, as_json: bool) -> None:
 
 @command.command()
 @config_option
+@click.option("--role", type=click.Choice(["all", "label", "detect"]), default="all", show_default=True)
 @json_option
-def check(config_path: Path | None, *, as_json: bool) -> None:
-    """Exit 0 when the settings are sound, else 2 with one line a fault."""
-    settings(config_path)
+def check(config_path: Path | None, role: str, *, as_json: bool) -> None:
+    """Exit 0 when the settings are sound for that role, else 2 with one line a fault."""
+    loaded = settings(config_path).settings
+    # `detect` reads the labels topic, whatever the source of traffic is.
+    if role != "detect" and (faults := loaded.source.faults()):
+        raise ConfigError(faults)
     if as_json:
         emit({"ok": True})
     else:
@@ -43,6 +48,7 @@ def check(config_path: Path | None, *, as_json: bool) -> None:
 
 
 @command.command()
+@always_json_option
 def schema() -> None:
     """JSON Schema of the configuration, for editors."""
     click.echo(json.dumps(Settings.model_json_schema(), indent=1))

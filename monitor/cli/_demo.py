@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ import click
 from alignwatch import Incident
 from classifiers import load_classifier
 from monitor.assembly import Given, assemble
-from monitor.cli._options import note, print_incident
+from monitor.cli._options import json_option, note, print_incident
 from monitor.cli._run import stop_on_signals
 from monitor.clock import ScaledClock
 from monitor.config import HttpConfig, Settings, StateConfig, load
@@ -33,7 +34,10 @@ from monitor.worker import WorkerConfig
 )
 @click.option("--rollback", type=click.FloatRange(20), help="Second at which the old checkpoint comes back.")
 @click.option("--seconds", type=click.FloatRange(1), help="Stop after this long; else Ctrl-C.")
-def command(port: int, host: str, onset: float, rollback: float | None, seconds: float | None) -> None:
+@json_option
+def command(
+    port: int, host: str, onset: float, rollback: float | None, seconds: float | None, *, as_json: bool
+) -> None:
     """Play traffic of our own through the real classifier and detectors; two minutes of it pass each second."""
     configure("warning", "text")
     classifier = load_classifier(threads=2)
@@ -46,7 +50,9 @@ def command(port: int, host: str, onset: float, rollback: float | None, seconds:
         source = MemorySource("demo")
         clock = ScaledClock(clock.now(), SPEED)
         engine = Engine(detection_config(config), {baseline.deployment: baseline})
-        service = assemble(config, given=Given(source=source, clock=clock, engine=engine, on_incidents=_tell))
+        service = assemble(
+            config, given=Given(source=source, clock=clock, engine=engine, on_incidents=partial(_tell, as_json=as_json))
+        )
         player = Player(source, clock, Script(onset=onset, rollback=rollback))
         stop_on_signals(service)
         service.start()
@@ -70,9 +76,9 @@ def _settings(folder: Path, host: str, port: int) -> Settings:
     )
 
 
-def _tell(incidents: Sequence[Incident]) -> None:
+def _tell(incidents: Sequence[Incident], *, as_json: bool) -> None:
     for incident in incidents:
-        print_incident(incident, as_json=False)
+        print_incident(incident, as_json=as_json)
 
 
 def _stop_after(seconds: float, source: MemorySource) -> None:

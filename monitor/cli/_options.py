@@ -28,6 +28,13 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")(function)
 
 
+def always_json_option(function: Function) -> Function:
+    """`--json` for a command whose output is JSON whether it is asked for or not, so that scripts may always ask."""
+    return click.option("--json", is_flag=True, expose_value=False, help="What is written is JSON with or without it.")(
+        function
+    )
+
+
 def baseline_option(function: Function) -> Function:
     """`--baseline FILE`."""
     return click.option(

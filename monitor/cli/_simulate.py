@@ -14,7 +14,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from monitor.cli._options import config_option, note, progress, settings
+from monitor.cli._options import always_json_option, config_option, note, progress, settings
 from monitor.clock import ScaledClock
 from monitor.errors import ConfigError
 from monitor.simulation import Onset, PairTexts, SimulationConfig, onset_time, paced, simulate, simulate_labels
@@ -54,6 +54,7 @@ from monitor.sources import open_producer
 @click.option("--topic", help="Kafka topic, on the broker of the settings.")
 @click.option("--pace", type=click.FloatRange(min=0, min_open=True), help="Send in real time, this much faster.")
 @config_option
+@always_json_option
 def command(out: Path | None, topic: str | None, pace: float | None, config_path: Path | None, **options: Any) -> None:
     """Write simulated traffic: exchanges with texts where --pairs is given, else labels."""
     if options["start"] is None and (topic is not None or pace is not None):

@@ -28,6 +28,13 @@ def test_a_fitted_baseline_waits_for_approval(world: World, tmp_path: Path) -> N
     assert line["deployment"] == "chat-demo"
 
 
+def test_results_may_be_had_as_json(world: World, tmp_path: Path) -> None:
+    (fitted,) = alignwatch("baseline", "fit", world.labels, "--out", tmp_path / "b.json", "--json").lines
+    assert (fitted["deployment"], fitted["approved_by"]) == ("chat-demo", None)
+    (approved,) = alignwatch("baseline", "approve", tmp_path / "b.json", "--by", "me", "--json").lines
+    assert approved == {**fitted, "approved_by": "me"}
+
+
 def test_exchanges_and_their_labels_give_the_same_baseline(world: World, tmp_path: Path) -> None:
     labels, fitted = tmp_path / "labels.jsonl", tmp_path / "fitted.json"
     alignwatch("classify", "--sampled", world.calm, "--out", labels)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from cli_world import World
@@ -17,7 +18,7 @@ from exchanges import native, openai, write
 from pagerduty import ROUTING_KEY, PagerDutyReceiver
 
 from alignwatch import SCHEMAS, __version__
-from monitor.cli._main import COMMANDS, INTERNAL_ERROR
+from monitor.cli._main import COMMANDS, INTERNAL_ERROR, cli
 
 
 def config(folder: Path, text: str = "", *, kind: str = "memory") -> Path:
@@ -44,6 +45,25 @@ def test_every_command_explains_itself(name: str) -> None:
     done = alignwatch(name, "--help")
     assert done.out.startswith(f"Usage: alignwatch {name}")
     assert done.err == ""
+
+
+def leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), inner)
+            assert found is not None
+            yield from leaves(f"{name} {inner}".strip(), found)
+    else:
+        yield name, command
+
+
+def test_every_command_with_a_result_takes_json() -> None:
+    without = [
+        name
+        for name, command in leaves("", cli)
+        if not any("--json" in one.opts for one in command.params if isinstance(one, click.Option))
+    ]
+    assert without == ["run"]
 
 
 def test_the_version_is_told() -> None:
@@ -111,6 +131,15 @@ def test_config_check_says_sound_or_one_line_a_fault(tmp_path: Path) -> None:
     assert len(done.err.splitlines()) == 2
     assert "http.port = 'x'" in done.err
     assert "sampling.rate = 2" in done.err
+
+
+def test_a_source_without_a_topic_is_a_fault_before_anything_starts(tmp_path: Path) -> None:
+    path = config(tmp_path, kind="kafka")
+    told = "error: source.kafka.topics = []: name at least one topic, or set source.kafka.topic_pattern\n"
+    assert alignwatch("config", "check", "-c", path, expect=2).err == told
+    assert alignwatch("run", "-c", path, expect=2).err == told
+    assert [one.name for one in tmp_path.iterdir()] == ["alignwatch.toml"]
+    alignwatch("config", "check", "-c", path, "--role", "detect")
 
 
 def test_config_schema_is_one() -> None:
