@@ -9,6 +9,7 @@ from itertools import islice
 
 from alignwatch import Incident, Label
 from monitor.baseline import Baseline, fit
+from monitor.detection.evidence import moment
 from monitor.detection_config import DetectionConfig
 from monitor.engine import Engine
 from monitor.simulation import SimulationConfig, onset_time, simulate_labels
@@ -97,13 +98,14 @@ def detect(
     config: SimulationConfig, baselines: dict[str, Baseline], detection: DetectionConfig = DETECTION
 ) -> Detection:
     """Feed until some time after the first page that follows the onset."""
-    onset = onset_time(config)
-    if onset is None:
+    began = onset_time(config)
+    if began is None:
         raise ValueError("detect: a run with an onset is needed")
+    onset = moment(began.timestamp())  # reports are in milliseconds, so everything here is
     engine, outcome, seen = Engine(detection, baselines), Outcome(), []
     labels, page, left = simulate_labels(config), None, math.inf
     while left > 0 and (block := list(islice(labels, _BLOCK))):
-        seen += [label.timestamp for label in block if is_sensitive(label)]
+        seen += [moment(label.timestamp.timestamp()) for label in block if is_sensitive(label)]
         outcome.add(engine.process(block))
         left -= len(block)
         page = page or next((one for one in outcome.pages if one.detected_at >= onset), None)
