@@ -182,6 +182,8 @@ def detect(engine: Engine, batches: Iterator[list[Label]], follow: Callable[[Inc
             latest[incident.id] = incident
             if follow is not None:
                 follow(incident)
+    # What was told when it opened rests on a few labels; the figures have been looked at again since.
+    latest |= {one.id: one for status in engine.status() for one in status.incidents if one.id in latest}
     return sorted(latest.values(), key=lambda one: (one.detected_at, one.id))
 
 

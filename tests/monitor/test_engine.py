@@ -20,6 +20,7 @@ from monitor.detection.deployment import LATE_IN_A_ROW
 from monitor.detection_config import DetectionConfig
 from monitor.engine import Engine
 from monitor.errors import StateError
+from monitor.recorded import detect
 from monitor.simulation import Change, Onset, SimulationConfig, Users, simulate_labels
 
 sys.path.insert(0, str(Path(__file__).parent / "detection"))
@@ -366,3 +367,15 @@ def test_an_incident_carries_the_corrected_rate() -> None:
 def test_overriding_the_run_length_sets_every_stream() -> None:
     engine = Engine(CONFIG, {NAME: baseline_of(live())}, arl_labels=1e4)
     assert {round(stream.threshold_log10, 9) for stream in engine.status()[0].streams} == {4.0}
+
+
+def test_a_replay_reports_each_incident_with_its_latest_figures() -> None:
+    bad = live(count=6_000, onset=Onset(count=1_000), change=Change(compliance=0.6))
+    labels = list(simulate_labels(bad))
+    told: list[Incident] = []
+    engine = Engine(CONFIG, {NAME: baseline_of(live())})
+    (final,) = detect(engine, iter([labels[:3_000], labels[3_000:]]), told.append)
+    assert final.id == told[0].id
+    assert final.labels_since_onset > 10 * told[0].labels_since_onset
+    assert final.streams[0].observed == pytest.approx(0.6, abs=0.06)
+    assert final == engine.status()[0].incidents[0]
