@@ -17,8 +17,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from model_swap import items, summary, swaps  # noqa: E402 - found on the path set above
 
-from classifiers import load_card, load_classifier  # noqa: E402
+from classifiers import load_card, load_classifier, load_rates  # noqa: E402
 from classifiers.card import CARD, SHIPPED  # noqa: E402
+from classifiers.training.markdown import write_markdown  # noqa: E402
 from classifiers.training.rows import data_folder, have_data  # noqa: E402
 
 
@@ -45,6 +46,7 @@ def main() -> None:
         text = json.loads(card.model_dump_json())
         text["evaluation"]["model_swap"] = section
         (given.artefact / CARD).write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        write_markdown(given.artefact, load_card(given.artefact), load_rates(given.artefact))
 
 
 if __name__ == "__main__":
