@@ -9,7 +9,7 @@ from pathlib import Path
 from kafka.partitioner.default import murmur2
 
 from alignwatch import Incident
-from monitor.assembly_alerts import open_alerts
+from monitor.assembly_parts import open_alerts, timekeeper
 from monitor.baseline import load as load_baselines
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -63,6 +63,7 @@ def build_label(settings: Settings, clock: Clock) -> Service:
         positions={},
         membership=source,
         background=True,
+        on_time=timekeeper(settings, metrics, intake, source),
         on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
         held=intake.held,
     )
@@ -83,6 +84,7 @@ def build_label(settings: Settings, clock: Clock) -> Service:
         outbox=None,
         dispatcher=None,
         classifier=classifier.digest,
+        share=lambda: intake.sampler.keep,
         door=door,
         clock=clock,
         close=release,
@@ -153,6 +155,7 @@ def build_detect(
         config=settings.worker,
         positions={},
         membership=source,
+        on_time=timekeeper(settings, metrics, None, source),
         on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
     )
 
@@ -174,6 +177,7 @@ def build_detect(
         outbox=outbox,
         dispatcher=dispatcher,
         classifier=None,
+        state_bytes=lambda: stage.size,
         clock=clock,
         close=release,
     )

@@ -147,9 +147,12 @@ class DetectStage:
             by_part.setdefault(record.where, []).append(record)
         urgent = False
         for part, batch in by_part.items():
-            for incident in self._tasks[part].take(batch):
+            task = self._tasks[part]
+            late = task.engine.late_labels
+            for incident in task.take(batch):
                 self._found.setdefault(part, {})[incident.id] = incident
                 urgent = True
+            self._metrics.late(task.engine.late_labels - late)
         return urgent
 
     def forget(self, parts: frozenset[TopicPartition]) -> bool:

@@ -119,6 +119,11 @@ class ExchangeIntake:
         )
         self._newest = 0.0
 
+    @property
+    def sampler(self) -> Sampler:
+        """Decides what is labelled."""
+        return self._sampler
+
     def read(self, records: Sequence[Record]) -> list[Label]:
         """Labels of the selected exchanges, in the order of their records."""
         guards = self._guards

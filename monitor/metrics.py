@@ -91,6 +91,13 @@ class Metrics:
             buckets=_BATCH_SECONDS,
             registry=self.registry,
         )
+        self._step_seconds = Histogram(
+            "alignwatch_step_duration_seconds",
+            "Time that each step of a turn took.",
+            ("step",),
+            buckets=_BATCH_SECONDS,
+            registry=self.registry,
+        )
         self._batch_size = Histogram(
             "alignwatch_label_batch_size", "Exchanges in one batch.", buckets=_BATCH_SIZES, registry=self.registry
         )
@@ -225,6 +232,10 @@ class Metrics:
         """A batch of `size` exchanges took the classifier `seconds`."""
         self._batch_size.observe(size)
         self._batch_seconds.observe(seconds)
+
+    def step(self, name: str, seconds: float) -> None:
+        """A step of the loop's turn (`poll`, `take`, `commit`) took `seconds`."""
+        self._step_seconds.labels(name).observe(seconds)
 
     def incident(self, incident: Incident) -> None:
         """An incident was raised or changed; an update that keeps verdict and severity counts nothing."""

@@ -153,6 +153,8 @@ class Sampler:
         """Exchanges not selected so far, by the stage that dropped them."""
         self.keep = 1.0
         """Share that the budget kept of the latest batch."""
+        self.relief = 1.0
+        """At most this share is kept; set by whoever watches the backlog, before a batch is looked at."""
 
     def select(self, exchanges: Sequence[Exchange]) -> list[Selected]:
         """The exchanges to label, in order.
@@ -194,16 +196,19 @@ class Sampler:
     def _within_budget(
         self, chosen: dict[int, tuple[float, Selection]], numbers: list[tuple[float, float, float]]
     ) -> dict[int, tuple[float, Selection]]:
-        if self._budget is None:
+        if self._budget is None and self.relief >= 1.0:
+            self.keep = 1.0
             return chosen
-        self.keep = self._budget.share(self._clock.now())
+        share = self._budget.share(self._clock.now()) if self._budget is not None else 1.0
+        self.keep = max(MIN_KEEP, min(share, self.relief))
         kept = {
             index: (probability * self.keep, selection)
             for index, (probability, selection) in chosen.items()
             if numbers[index][2] < self.keep
         }
         self.dropped["budget"] += len(chosen) - len(kept)
-        self._budget.spend(len(chosen), len(kept))
+        if self._budget is not None:
+            self._budget.spend(len(chosen), len(kept))
         return kept
 
 

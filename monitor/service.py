@@ -18,6 +18,7 @@ from monitor.metrics import Metrics
 from monitor.service_status import (
     ClassifierSummary,
     OutboxSummary,
+    PartitionLag,
     ServiceStatus,
     SourceStatus,
     StateSummary,
@@ -59,6 +60,9 @@ class Parts:
     clock: Clock
     door: Door | None = None
     """Where gateways deliver traffic; None where it comes another way."""
+    share: Callable[[], float] | None = None
+    """Share of the sample that is being labelled, where anything is."""
+    state_bytes: Callable[[], int] | None = None
     close: Callable[[], None] = lambda: None
     """Releases what else was opened (dead letters, producers)."""
 
@@ -180,13 +184,21 @@ class Service:
                 ready=parts.source.ready(),
                 lag=sum(lag.values()) if lag else None,
                 paused=parts.worker.fault is not None,
+                partitions=tuple(
+                    PartitionLag(topic=part.topic, partition=part.partition, lag=behind)
+                    for part, behind in sorted(lag.items())
+                ),
+                rebalances=getattr(parts.source, "rebalances", 0),
             ),
             pipeline=counters,
             classifier=ClassifierSummary(
-                digest=parts.classifier, labels_per_second=self._rate(counters.labelled, time.monotonic())
+                digest=parts.classifier,
+                labels_per_second=self._rate(counters.labelled, time.monotonic()),
+                share=parts.share() if parts.share is not None else None,
             ),
             state=StateSummary(
                 path=str(parts.state.path) if parts.state is not None and parts.state.path is not None else None,
+                bytes=parts.state_bytes() if parts.state_bytes is not None else None,
                 last_commit_at=_time(parts.worker.committed_at),
             ),
             outbox=_outbox(parts.outbox),

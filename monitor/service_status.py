@@ -14,6 +14,14 @@ Reasons = dict[str, int]
 """How many, by reason; reasons are a small fixed set."""
 
 
+class PartitionLag(Record):
+    """How far behind we are in one partition."""
+
+    topic: str
+    partition: Count
+    lag: Count
+
+
 class SourceStatus(Record):
     """Where traffic comes from, and how far behind we are."""
 
@@ -25,6 +33,10 @@ class SourceStatus(Record):
     """Records that wait to be read, over all assigned partitions; None where a source can't tell."""
     paused: bool = False
     """Held back because labelling or committing is slower than traffic."""
+    partitions: tuple[PartitionLag, ...] = ()
+    """Those that are ours just now, where the source has partitions."""
+    rebalances: Count = 0
+    """Times that partitions came or went since this process started."""
 
 
 class PipelineCounters(Record):
@@ -50,12 +62,16 @@ class ClassifierSummary(Record):
 
     digest: str | None = None
     labels_per_second: Finite | None = None
+    share: Annotated[Finite, Field(gt=0.0, le=1.0)] | None = None
+    """Of what sampling and screen choose, the share that the budget and the backlog leave to be labelled."""
 
 
 class StateSummary(Record):
     """The state file."""
 
     path: str | None = None
+    bytes: Count | None = None
+    """Size of the state, in the file or on the state topic before compression."""
     last_commit_at: Timestamp | None = None
 
 

@@ -217,6 +217,10 @@ class State:
         rows = self._all("SELECT body FROM incidents ORDER BY detected_at DESC, id LIMIT ?", (limit,))
         return [Incident.model_validate_json(row[0]) for row in rows]
 
+    def size(self) -> int:
+        """Bytes of the file, free pages included."""
+        return int(self._all("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0][0])
+
     def _one(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         rows = self._all(query, values)
         return rows[0] if rows else None

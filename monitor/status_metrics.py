@@ -94,6 +94,17 @@ def _service(status: ServiceStatus) -> Iterator[Metric]:
     yield _plain("source_ready", "1 when the source can be polled.", source.ready)
     yield _plain("source_paused", "1 while the source is held back.", source.paused)
     yield _plain("source_lag_records", "Records that wait to be read.", source.lag)
+    yield _gauge(
+        "source_partition_lag_records",
+        "Records that wait to be read, by partition of ours.",
+        ("topic", "partition"),
+        [((one.topic, str(one.partition)), float(one.lag)) for one in source.partitions],
+    )
+    rebalances = CounterMetricFamily("alignwatch_source_rebalances", "Times that partitions came or went.")
+    rebalances.add_metric((), source.rebalances)
+    yield rebalances
+    yield _plain("labelling_share_ratio", "Share of the sample that budget and backlog leave.", status.classifier.share)
+    yield _plain("state_bytes", "Size of the state, before compression.", status.state.bytes)
     yield _plain("outbox_depth", "Alerts that are not delivered yet.", status.outbox.depth)
     yield _plain("outbox_oldest_seconds", "Age of the oldest undelivered alert.", status.outbox.oldest_seconds)
     yield _plain(

@@ -35,8 +35,15 @@ class WorkerConfig(BaseModel):
     """State is committed at least this often, and at once when there is an incident."""
     retry_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Pause before trying again after a source or the state failed."""
+    backlog_seconds: Annotated[float, Field(gt=0)] | None = 900.0
+    """A backlog that takes longer than this to label is worked off by labelling a smaller share, with weights that say
+    so; unset, it may grow without bound."""
     drain_seconds: Annotated[float, Field(gt=0)] = 10.0
     """On SIGTERM: at most this long for the last commit and the alerts; keep it below the pod's grace period."""
+
+
+OnTime = Callable[[str, float, int], None]
+"""Hears of a step, its seconds and its records."""
 
 
 class ReadAgainError(StateError):
@@ -97,7 +104,7 @@ class Worker:
         membership: the source again, where it shares its partitions with others and the stage commits its offsets.
         background: whether batches are taken in a thread, so that polling goes on while the classifier is busy.
         on_turn: called after every turn, in the loop's thread: where detectors may be looked at.
-        on_time: told how long each step of a turn took: `poll`, `take` or `commit`, and seconds.
+        on_time: told how long each step of a turn took: `poll`, `take` or `commit`, seconds, and records in hand.
         held: for partitions of which earlier records are still needed (half of a pair), where a restart must begin.
     """
 
@@ -113,7 +120,7 @@ class Worker:
         membership: Membership | None = None,
         background: bool = False,
         on_turn: Callable[[], None] = lambda: None,
-        on_time: Callable[[str, float], None] = lambda _step, _seconds: None,
+        on_time: OnTime = lambda _step, _seconds, _records: None,
         held: Callable[[], Mapping[TopicPartition, int]] = dict,
     ) -> None:
         self._source = source
@@ -181,7 +188,7 @@ class Worker:
             self._note_lost()
             self._failed(f"source: {error}")
             return
-        self._on_time("poll", time.perf_counter() - began)
+        self._on_time("poll", time.perf_counter() - began, len(records))
         self._note_lost()
         urgent = False
         fresh = [one for one in records if one.offset >= self._positions.get(one.where, 0)]
@@ -202,7 +209,7 @@ class Worker:
             if self._thread is None
             else self._wait_for(self._thread.submit(self._stage.take, records))
         )
-        self._on_time("take", time.perf_counter() - began)
+        self._on_time("take", time.perf_counter() - began, len(records))
         return urgent
 
     def _wait_for(self, batch: Future[bool]) -> bool:
@@ -254,7 +261,7 @@ class Worker:
         except StateError as error:
             self._halt(f"state: {error}")
             return False
-        self._on_time("commit", time.perf_counter() - began)
+        self._on_time("commit", time.perf_counter() - began, 0)
         self._committed_at = self._clock.now()
         if self.fault is not None:
             log.info("recovered", extra={"fault": self.fault})

@@ -1,4 +1,4 @@
-"""The outbox in a state file, and what carries it to the sinks."""
+"""Parts that several roles share: the outbox with what carries it to the sinks, and who hears of the loop's steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from alerts.outbox import Outbox
 from alerts.sinks import open_sinks
 from monitor.config import Settings
 from monitor.errors import StateError
+from monitor.intake import ExchangeIntake
 from monitor.metrics import Metrics
+from monitor.relief import Relief
+from monitor.sources import Source
 from monitor.state import State
+from monitor.worker import OnTime
 
 log = logging.getLogger(__name__)
 
@@ -43,3 +47,16 @@ def open_alerts(settings: Settings, state: State, metrics: Metrics) -> tuple[Out
         on_notice=lambda sink, text: log.warning(text, extra={"sink": sink}),
     )
     return outbox, dispatcher
+
+
+def timekeeper(settings: Settings, metrics: Metrics, intake: ExchangeIntake | None, source: Source) -> OnTime:
+    """Counts the steps of the loop, and lets the sampler work off a long backlog."""
+    limit = settings.worker.backlog_seconds
+    relief = Relief(intake.sampler, source.lag, limit) if intake is not None and limit is not None else None
+
+    def hear(step: str, seconds: float, records: int) -> None:
+        metrics.step(step, seconds)
+        if step == "take" and relief is not None:
+            relief.took(records, seconds)
+
+    return hear
