@@ -75,19 +75,19 @@ class Prometheus:
 
 
 def hurried(text: str) -> str:
-    """Rules whose alerts do not wait, but for the one that a short test would trip over: a day of learning."""
-    return re.sub(r"( +for: )(?!1d)\w+", r"\g<1>1s", text)
+    """Rules whose alerts hardly wait, but for the one that a short test would trip over: a day of learning."""
+    return re.sub(r"( +for: )(?!1d)\w+", r"\g<1>5s", text)
 
 
 @contextmanager
 def prometheus(folder: Path, target: str, alertmanager: str) -> Iterator[Prometheus]:
-    """Scrapes `target` every second as job `alignwatch`, with our rules, and tells `alertmanager`."""
+    """Scrapes `target` every other second as job `alignwatch`, with our rules, and tells `alertmanager`."""
     binary = program("prometheus")
     (folder / "rules").mkdir()
     for path in RULES:
         (folder / "rules" / path.name).write_text(hurried(path.read_text(encoding="utf-8")))
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
-    config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["global"] |= {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
     config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager]}]
     (job,) = config["scrape_configs"]
     job["static_configs"] = [{"targets": [target]}]
