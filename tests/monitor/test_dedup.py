@@ -39,6 +39,31 @@ def test_restored_ids_are_known_and_not_new() -> None:
     assert seen.fresh() == []
 
 
+def test_a_batch_that_is_given_up_is_new_when_it_comes_again() -> None:
+    seen = SeenIds(window=100.0)
+    assert seen.add(1, 1.0)
+    seen.committed()
+    assert seen.add(2, 2.0)
+    assert seen.add(3, 3.0)
+    seen.rollback()
+    assert len(seen) == 1
+    assert seen.fresh() == []
+    assert [seen.add(key, 4.0) for key in (1, 2, 3)] == [False, True, True]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 9), max_size=6)), max_size=12))
+def test_giving_up_batches_leaves_what_was_committed(batches: list[tuple[bool, list[int]]]) -> None:
+    seen, known = SeenIds(window=1e6), set[int]()
+    for kept, keys in batches:
+        assert [seen.add(key, 1.0) for key in dict.fromkeys(keys)] == [key not in known for key in dict.fromkeys(keys)]
+        if kept:
+            known |= set(keys)
+            seen.committed()
+        else:
+            seen.rollback()
+        assert len(seen) == len(known)
+
+
 @given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 100)), max_size=60))
 def test_nothing_passes_twice_while_the_window_holds_all(events: list[tuple[int, float]]) -> None:
     seen = SeenIds(window=1000.0)

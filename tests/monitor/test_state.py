@@ -92,6 +92,64 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         State(path)
 
 
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 100], ids=["empty", "garbage"])
+def test_a_lost_state_names_the_choice_and_is_kept_when_it_is_accepted(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "s.sqlite3"
+    for number in (1, 2):
+        path.write_bytes(content)
+        with pytest.raises(StateError, match="restore it from a backup, or start anew on purpose with --accept-new-st"):
+            State(path)
+        with State(path, accept_new=True) as state:
+            assert state.fresh
+            assert state.snapshot("engine") is None
+            state.commit({"engine": b"new"}, {HERE: 1})
+        assert (tmp_path / f"s.sqlite3.damaged-{number}").read_bytes() == content
+        path.unlink()
+
+
+def test_accepting_a_new_state_changes_nothing_where_the_old_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite3"
+    with State(path) as state:
+        state.commit({"engine": b"old"}, {HERE: 1})
+    with State(path, accept_new=True) as state:
+        assert not state.fresh
+        assert state.snapshot("engine") == b"old"
+
+
+def test_an_unreadable_snapshot_can_be_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite3"
+    with State(path) as state:
+        state.commit({"engine": b"old"}, {HERE: 1})
+        state.set_aside(StateError("the engine does not read it"))
+        assert (state.fresh, state.positions()) == (True, {})
+    with State(tmp_path / "s.sqlite3.damaged-1") as kept:
+        assert kept.snapshot("engine") == b"old"
+
+
+def test_an_older_format_is_migrated_in_one_step_and_a_copy_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.sqlite3"
+    with State(path) as state:
+        state.commit({"engine": b"old"}, {HERE: 7}, [], [(11, 5.0)])
+    monkeypatch.setattr("monitor.state.FORMAT", 3)
+    steps = {1: ("ALTER TABLE seen ADD COLUMN source TEXT",), 2: ("UPDATE seen SET source='traffic'",)}
+    monkeypatch.setattr("monitor.state.MIGRATIONS", {**steps, 2: ("UPDATE seen SET absent=1",)})
+    with pytest.raises(StateError, match="can't be opened: no such column"):
+        State(path)
+    monkeypatch.setattr("monitor.state.MIGRATIONS", steps)
+    with State(path) as state:
+        assert state.connection.execute("SELECT hash, source FROM seen").fetchall() == [(11, "traffic")]
+        assert state.connection.execute("SELECT value FROM meta").fetchone() == ("3",)
+        assert state.snapshot("engine") == b"old"
+        assert state.positions() == {HERE: 7}
+        assert state.size() > 0
+    with sqlite3.connect(path.with_name("s.sqlite3.format-1")) as copy:
+        assert copy.execute("SELECT value FROM meta").fetchone() == ("1",)
+        assert [row[1] for row in copy.execute("PRAGMA table_info(seen)")] == ["hash", "timestamp"]
+    copy.close()
+
+
 @given(
     commits=st.lists(
         st.tuples(st.binary(max_size=64), st.dictionaries(st.integers(0, 5), st.integers(0, 2**40), max_size=3)),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.clock import ManualClock
 from monitor.errors import SourceError, StateError
 from monitor.sources import MemorySource, Record, TopicPartition
-from monitor.worker import Worker, WorkerConfig
+from monitor.worker import ReadAgainError, Worker, WorkerConfig
 
 HERE = TopicPartition("memory", 0)
 
@@ -171,6 +172,145 @@ def test_redelivered_records_are_skipped() -> None:
     for _ in range(4):
         worker.step()
     assert ledger.taken == ["a", "b", "c"]
+
+
+class Shared(MemorySource):
+    """A source whose partitions may be taken away, and that counts how it is treated."""
+
+    def __init__(self) -> None:
+        super().__init__(partitions=2)
+        self.gone: list[frozenset[TopicPartition]] = []
+        self.rewinds = self.polls_while_paused = 0
+        self.polled = threading.Event()
+
+    def poll(self, max_records: int, timeout: float) -> list[Record]:
+        if self._paused:
+            self.polls_while_paused += 1
+            self.polled.set()
+        return super().poll(max_records, timeout)
+
+    def lost(self) -> frozenset[TopicPartition]:
+        return self.gone.pop() if self.gone else frozenset()
+
+    def rewind(self) -> None:
+        self.rewinds += 1
+        self.redeliver()
+
+
+class Shy(Ledger):
+    """A stage whose commits may fail for good, and that can't recover at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again: ReadAgainError | None = None
+        self.recoveries = 0
+        self.stuck = 0
+        self.forgotten: list[frozenset[TopicPartition]] = []
+
+    def forget(self, parts: frozenset[TopicPartition]) -> bool:
+        self.forgotten.append(parts)
+        return True
+
+    def commit(self, positions: dict[TopicPartition, int]) -> None:
+        if self.again is not None:
+            error, self.again = self.again, None
+            self.taken = list(self.saved[0])
+            raise error
+        super().commit(positions)
+
+    def recover(self) -> None:
+        self.recoveries += 1
+        if self.stuck:
+            self.stuck -= 1
+            raise SourceError("no answer")
+
+
+def share(source: Shared, stage: Shy, *, background: bool = False) -> Worker:
+    worker = Worker(
+        source,
+        stage,
+        dead_letters=Breaker(),  # type: ignore[arg-type]
+        clock=ManualClock(),
+        config=WorkerConfig(max_records=4, poll_seconds=0.001, retry_seconds=0.001),
+        positions={},
+        membership=source,
+        background=background,
+    )
+    source.start({})
+    return worker
+
+
+def test_a_commit_that_is_lost_is_read_again_after_it_can_no_longer_take_effect() -> None:
+    source, stage = Shared(), Shy()
+    for value in (b"a", b"b"):
+        source.put(value)
+    worker = share(source, stage)
+    worker.step()
+    assert stage.taken == ["a", "b"]
+    stage.again, stage.stuck = ReadAgainError("no answer to the commit"), 2
+    assert not worker.commit()
+    assert worker.fault == "state: no answer to the commit"
+    for _ in range(2):
+        worker.step()
+    assert (source.rewinds, stage.recoveries, stage.taken) == (0, 2, [])
+    assert worker.fault == "state: no answer"
+    worker.step()
+    assert (source.rewinds, stage.taken, worker.fault) == (1, ["a", "b"], None)
+    assert stage.saved == (["a", "b"], {HERE: 2})
+    assert source.acked == {}, "the stage commits offsets itself"
+
+
+def test_a_batch_spoiled_by_a_rebalance_is_no_fault() -> None:
+    source, stage = Shared(), Shy()
+    source.put(b"a")
+    worker = share(source, stage)
+    worker.step()
+    stage.again = ReadAgainError("went to another member", fault=False)
+    worker.commit()
+    assert worker.fault is None
+    worker.step()
+    assert stage.taken == ["a"]
+
+
+def test_positions_of_partitions_that_went_away_are_forgotten() -> None:
+    source, stage = Shared(), Shy()
+    source.put(b"a")
+    source.put(b"b", partition=1)
+    worker = share(source, stage)
+    worker.step()
+    other = TopicPartition("memory", 1)
+    source.gone.append(frozenset({other}))
+    worker.step()
+    assert frozenset({other}) in stage.forgotten
+    assert (worker.position_of(HERE), worker.position_of(other)) == (1, None)
+
+
+def test_polling_goes_on_with_partitions_paused_while_a_batch_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.worker.KEEP_ALIVE_SECONDS", 0.005)
+    source, stage = Shared(), Shy()
+    for value in (b"a", b"b", b"c", b"d", b"e", b"f"):
+        source.put(value)
+
+    def wait_and_take(records: Sequence[Record]) -> bool:
+        assert source.polled.wait(30), "nobody polled while the classifier was busy"
+        return Ledger.take(stage, records)
+
+    monkeypatch.setattr(stage, "take", wait_and_take)
+    worker = share(source, stage, background=True)
+    worker.step()
+    assert source.polls_while_paused >= 1
+    assert stage.taken == ["a", "b", "c", "d"], "and nothing was handed out meanwhile"
+    worker.step()
+    assert stage.taken == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_a_fault_of_the_stage_reaches_the_caller_from_its_thread() -> None:
+    source, stage = Shared(), Shy()
+    source.put(b"a")
+    worker = share(source, stage, background=True)
+    stage.taken = None  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        worker.step()
 
 
 @given(kills=st.lists(st.integers(0, 12), max_size=8), commits=st.lists(st.booleans(), min_size=40, max_size=40))
