@@ -161,6 +161,8 @@ class Recorded:
         lines += [f"{n} could not be labelled: {reason}" for reason, n in sorted(counters.unlabelable.items())]
         if counters.duplicates:
             lines.append(f"{counters.duplicates} duplicates were ignored")
+        if isinstance(self.intake, ExchangeIntake) and self.intake.waiting:
+            lines.append(f"{self.intake.waiting} halves of a pair came without their other half")
         return lines
 
 
