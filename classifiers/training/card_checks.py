@@ -46,6 +46,9 @@ SWAP = """\
 
 Of {count} ordered pairs, {quiet} raise no page; {justified} page on the true labels as well, so the behaviour
 itself differs; {unjustified} page on the classifier's labels alone. Pairs that page:"""
+SPEED = """\
+Measured on {}; one thread unless it says otherwise. Ratios are medians of alternating rounds and stand whatever
+else the machine did; rates and times are slower by what the load average says."""
 WEAK_FAMILY = 0.85
 WEAK_KIND = 0.8
 WEAK_CATEGORY = 0.75
@@ -205,7 +208,7 @@ def speed(found: Found) -> str:
         for k, v in s.items()
         if k != "machine"
     ]
-    return f"Measured on {s['machine']}; one thread unless it says otherwise.\n\n" + table(("measure", "value"), rows)
+    return f"{SPEED.format(s['machine'])}\n\n" + table(("measure", "value"), rows)
 
 
 def weak_points(found: Found) -> Iterator[str]:

@@ -135,6 +135,7 @@ def measure_speed(folder: Path, count: int = 384) -> dict[str, Any]:
     prompts = [pair.prompt for pair in pairs_for_speed(4000)]
     return {
         "machine": machine(),
+        "load_average_meanwhile": round(os.getloadavg()[0], 1),
         **against_bare(classifier, pairs),
         "screen_prompts_per_second": screen_rate(load_screen(folder), prompts),
         "tokenizer_tokens_per_second": tokens_rate(classifier, [pair.response or "" for pair in pairs]),
