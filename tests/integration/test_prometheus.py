@@ -94,12 +94,12 @@ def test_no_health_alert_fires_while_the_monitor_is_well(stack: Stack) -> None:
 
 def test_an_alert_about_the_monitor_reaches_the_right_receiver(stack: Stack) -> None:
     """Last, since it stops the monitor."""
-    assert pages(stack.receiver) == [], "nobody was woken while all was well"
+    assert downs(stack.receiver) == [], "nobody was woken while the monitor answered"
     stack.monitor.kill()
     stack.monitor.wait()
-    assert stack.receiver.wait_until(lambda one: bool(pages(one)), timeout=60)
-    body = pages(stack.receiver)[0]
-    (alert,) = body["alerts"]
+    assert stack.receiver.wait_until(lambda one: bool(downs(one)), timeout=60)
+    path, body, alert = downs(stack.receiver)[0]
+    assert path == "/page"
     assert (body["version"], alert["status"]) == ("4", "firing")
     assert (alert["labels"]["alertname"], alert["labels"]["severity"]) == ("AlignwatchDown", "critical")
     assert alert["annotations"]["runbook_url"].endswith("/AlignwatchDown.md")
@@ -107,5 +107,11 @@ def test_an_alert_about_the_monitor_reaches_the_right_receiver(stack: Stack) -> 
     assert "alignwatch_runbooks" not in alert["labels"]
 
 
-def pages(receiver: Receiver) -> list[Any]:
-    return [body for path, body in receiver.requests if path == "/page"]
+def downs(receiver: Receiver) -> list[tuple[str, Any, Any]]:
+    """Path, body and alert of every notification that the instance is down; not of a target that is yet to be scraped."""
+    return [
+        (path, body, alert)
+        for path, body in receiver.requests
+        for alert in body["alerts"]
+        if alert["labels"]["alertname"] == "AlignwatchDown" and "instance" in alert["labels"]
+    ]
