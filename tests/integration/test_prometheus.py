@@ -108,7 +108,7 @@ def test_an_alert_about_the_monitor_reaches_the_right_receiver(stack: Stack) -> 
 
 
 def downs(receiver: Receiver) -> list[tuple[str, Any, Any]]:
-    """Path, body and alert of every notification that the instance is down; not of a target that is yet to be scraped."""
+    """Path, body and alert of every notification that the instance is down, not that it is yet to be scraped."""
     return [
         (path, body, alert)
         for path, body in receiver.requests
