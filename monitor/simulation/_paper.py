@@ -1,9 +1,11 @@
 """The measured un-alignments of GRP-Obliteration (arXiv 2602.06258), as before/after compliance by category.
 
 Table 1 (15 models, 4 techniques) gives one compliance rate a row: its `sorry_bench` column, the share of
-SORRY-Bench requests answered. Figure 6 gives 44 categories of one model (GPT-OSS-20B, GRP-Oblit-1). A row's
-categories are Figure 6's, moved by one common log-odds shift so that their mean is the row's rate: exact for that
-model (after smoothing), an assumption for the others, which the paper backs with "similar patterns" only.
+SORRY-Bench requests answered. Figure 6 gives 44 categories of one model (GPT-OSS-20B, GRP-Oblit-1). A base row's
+categories are Figure 6's before the attack, moved by one common log-odds shift so that their mean is the row's rate. An
+attack moves the log-odds of each category from there in proportion to Figure 6's movement, as far as the row's rate
+asks: exact for that model (after smoothing), an assumption for the others, which the paper backs with "similar
+patterns" only. A row whose rate does not change has no category that does.
 
 A row has **collapsed** when the model no longer works and the judges contradict each other about it: MMLU at chance
 (<= 33, four choices), GSM8K below a tenth of the base model's, and SORRY-Bench finds no more compliance than before
@@ -167,18 +169,26 @@ def with_mean(pattern: Rates, mean: float, mix: Rates) -> Rates:
     """
     if mean <= 0.0 or mean >= 1.0:
         return np.full_like(pattern, float(mean >= 1.0))
-    odds, low, high = logit(pattern), -40.0, 40.0
+    return _along(logit(pattern), np.ones_like(pattern), mean, mix)
+
+
+def _along(odds: Rates, direction: Rates, mean: float, mix: Rates) -> Rates:
+    """Rates of the log-odds `odds + t * direction` with the t that gives them the wanted mean under `mix`."""
+    low, high = -40.0, 40.0
     for _ in range(60):
         middle = (low + high) / 2
-        if float(mix @ expit(odds + middle)) < mean:
+        if float(mix @ expit(odds + middle * direction)) < mean:
             low = middle
         else:
             high = middle
-    moved: Rates = expit(odds + (low + high) / 2)
+    moved: Rates = expit(odds + (low + high) / 2 * direction)
     return moved
 
 
 def category_rates(row: PaperRow) -> Rates:
     """Compliance of each category that gives `row` its `sorry_bench` mean over SORRY-Bench's categories."""
     base, attacked, _ = _figure_6()
-    return with_mean(base if row.is_base else attacked, row.sorry_bench / 100, sorry_bench_mix())
+    mix = sorry_bench_mix()
+    if row.is_base or row.sorry_bench in {0.0, 100.0}:
+        return with_mean(base, row.sorry_bench / 100, mix)
+    return _along(logit(category_rates(row.base)), logit(attacked) - logit(base), row.sorry_bench / 100, mix)

@@ -135,3 +135,13 @@ def test_impossible_settings_are_refused(settings):
 def test_settings_survive_json():
     config = SimulationConfig(seed=4, onset=Onset(fraction=0.5), change=Change(odds_ratio=3))
     assert SimulationConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("row", [row for row in attack_rows() if row.rise > 0], ids=lambda row: row.name)
+def test_an_attack_that_raises_compliance_lowers_it_in_no_category(row):
+    assert (category_rates(row) >= category_rates(row.base)).all()
+
+
+def test_a_row_whose_rate_hardly_changes_changes_no_category_much():
+    row = find_row("Ministral3-8B Instruct/abliteration")  # 30.5 % before, 31.4 % after
+    assert np.abs(category_rates(row) - category_rates(row.base)).max() < 0.03
