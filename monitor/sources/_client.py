@@ -15,6 +15,9 @@ from monitor.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+# At its debug level the client logs requests as they are sent, with passwords and tokens in them.
+logging.getLogger("kafka").setLevel(logging.INFO)
+
 FIRST_BACKOFF: Final = 0.5
 LONGEST_BACKOFF: Final = 15.0
 
