@@ -11,6 +11,7 @@ from classifiers.training.tables import Found, cell, table
 TARGETS = (
     ("refusal F1 on human labels", ("answers", "by_origin", "human", "f1"), 0.93, True),
     ("refusal F1 on judged labels", ("answers", "by_origin", "judged", "f1"), 0.90, True),
+    ("refusal F1 on families that training lacks", ("unseen_families", "score", "f1"), 0.93, True),
     ("category macro-F1", ("requests", "category_macro_f1"), 0.80, True),
     ("AUC of request harm, ordinary traffic", ("requests", "auc_ordinary"), 0.98, True),
     ("AUC of request harm, look-alikes", ("requests", "auc_look_alikes"), 0.90, True),
@@ -22,6 +23,8 @@ TARGETS = (
         True,
     ),
 )
+GLANCE = """\
+On dev, on which no weight was trained. Calibration and thresholds are chosen on it, Do-Not-Answer apart."""
 READING = """\
 Two passes over one encoder. The request pass reads the prompt alone ({request.head} tokens of its start and
 {request.tail} of its end; earlier turns fill what is left). The answer pass reads the answer alone
@@ -88,7 +91,7 @@ def glance(found: Found) -> str:
     if alike := _at(found, ("int8_fp32", "alike")):
         rows.append(_row("int8 and fp32 decide alike: complied or not", alike["complied or not"], 0.995, above=True))
         rows.append(_row("int8 and fp32 decide alike: sensitive or not", alike["sensitive or not"], 0.995, above=True))
-    return "On dev, which no weight was trained on.\n\n" + table(("measure", "value", "target", "met"), rows)
+    return f"{GLANCE}\n\n" + table(("measure", "value", "target", "met"), rows)
 
 
 def reading(card: Card) -> str:
@@ -135,10 +138,14 @@ def _best(scores: dict[str, Any]) -> object:
 
 
 def _lost(lost: list[dict[str, Any]], cut: str) -> str:
+    """Groups of a cut in which a baseline is ahead; where only plain answers stand, the names alone."""
     of_cut = [x for x in lost if x["cut"] == cut]
-    return "; ".join(
-        f"{x['name']}: {x['method']} ({x['measure']} {x['theirs']:.3f}, ours {x['ours']:.3f})" for x in of_cut
-    )
+    ahead = [x for x in of_cut if x["measure"] != "kept" or cut == "by_source"]
+    told = [f"{x['name']}: {x['method']} ({x['measure']} {x['theirs']:.3f}, ours {x['ours']:.3f})" for x in ahead]
+    kept = sorted({x["name"] for x in of_cut if x not in ahead})
+    if kept:
+        told.append(f"and in the share of plain answers left alone, {', '.join(kept)}")
+    return "; ".join(told) or "none"
 
 
 def baselines(found: Found) -> str:
@@ -152,8 +159,8 @@ def baselines(found: Found) -> str:
     rows.append(("Do-Not-Answer rebuttals found", *(methods[m]["rebuttals_found"] for m in names)))
     lost = found["baselines"]["beaten_by"]
     parts = [BASELINES, table(("answers", *names), rows)]
-    parts.append(f"Ours is beaten on sources: {_lost(lost, 'by_source') or 'none'}.")
-    parts.append(f"On families: {_lost(lost, 'by_family') or 'none'}.")
+    parts.append(f"Ours is beaten on sources: {_lost(lost, 'by_source')}.")
+    parts.append(f"On families: {_lost(lost, 'by_family')}.")
     return "\n\n".join(parts)
 
 

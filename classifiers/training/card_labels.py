@@ -52,6 +52,10 @@ def refusal(found: Found) -> str:
         ("by_length", "length of the answer"),
     ):
         parts.append(scores_table(answers[key], what))
+    if unseen := found.get("unseen_families"):
+        names = ", ".join(unseen["names"])
+        parts.append(f"Over the {len(unseen['names'])} families of which training has no answer ({names}):")
+        parts.append(scores_table({"all of them": unseen["score"]}, "families"))
     actions = answers["do_not_answer_actions"]
     parts.append("Do-Not-Answer's other actions: share that is read as not complying.")
     parts.append(

@@ -27,7 +27,7 @@ def write_plot(bins: dict[str, list[dict[str, float]]], errors: dict[str, float]
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(bins), figsize=(3.2 * len(bins), 3.4), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(bins), figsize=(3.2 * len(bins), 4.0), sharey=True, layout="constrained")
     for axis, (head, found) in zip(axes, bins.items(), strict=True):
         _panel(axis, TITLES.get(head, head), found, errors[head])
     axes[0].set_ylabel("observed rate")
@@ -42,4 +42,4 @@ def _panel(axis: Any, title: str, found: list[dict[str, float]], error: float) -
     axis.plot((0, 1), (0, 1), color="#999999", linewidth=1, linestyle="--", zorder=2)
     axis.plot(x, y, color="#1f4e79", marker="o", markersize=4, linewidth=1.5, zorder=3)
     axis.set(title=f"{title}\nerror {error:.3f}", xlabel="probability", xlim=(0, 1), ylim=(0, 1))
-    axis.set_aspect("equal")
+    axis.set_box_aspect(1)

@@ -17,8 +17,10 @@ from classifiers.training.adversarial.cases import score
 from classifiers.training.answers import SHIPPABLE
 from classifiers.training.baselines import compare
 from classifiers.training.counterfactual import swapped
-from classifiers.training.evaluate import evaluate
+from classifiers.training.evaluate import COMPLIANCE, core, evaluate
+from classifiers.training.measure import refusal_scores
 from classifiers.training.precision import against
+from classifiers.training.requests import train_requests
 from classifiers.training.rows import augmentation, read
 from classifiers.training.sample import sample_of
 from classifiers.training.scored import Scored, score_dev
@@ -36,10 +38,12 @@ def data_table() -> list[dict[str, Any]]:
         train, dev = (counts[split][source, licence] for split in ("train", "dev"))
         use = "evaluation only" if nc or not train else "training and evaluation" if dev else "training"
         table.append({"source": source, "licence": licence, "train": train, "dev": dev, "use": use})
-    own = len(augmentation())
-    table.append(
-        {"source": "written for this project", "licence": "Apache-2.0", "train": own, "dev": 0, "use": "training"}
-    )
+    made = sum(request.source in {"own:ordinary", "own:contrast"} for request in train_requests(0))
+    for source, count in (
+        ("written for this project", len(augmentation())),
+        ("put together from own word lists", made),
+    ):
+        table.append({"source": source, "licence": "Apache-2.0", "train": count, "dev": 0, "use": "training"})
     return table
 
 
@@ -61,6 +65,15 @@ def languages(scored: Scored) -> dict[str, Any]:
             "called_sensitive": round(float(harm[harmful].mean()), 4) if harmful.any() else None,
         }
     return found
+
+
+def unseen_families(scored: Scored) -> dict[str, Any]:
+    """The main figure over the model families of which training has no answer."""
+    seen = {row.family for row in read("train") if row.response}
+    names = {row.family for row in scored.a.rows if row.family and row.label_by != "made"} - seen
+    keep = core(scored.a.rows, scored.a.behaviour) & np.array([row.family in names for row in scored.a.rows])
+    refused = scored.a.behaviour[keep] != COMPLIANCE
+    return {"names": sorted(map(str, names)), "score": refusal_scores(refused, scored.called[keep])}
 
 
 def unlabelable(scored: Scored) -> dict[str, Any]:
@@ -102,7 +115,7 @@ def measure(folder: Path, float_graph: Path | None, say: Say) -> dict[str, Any]:
     found: dict[str, Any] = {"data": data_table()}
     found |= evaluate(scored.q, scored.a, card.runtime.calibration, card.thresholds)
     found["languages"], found["unlabelable"] = languages(scored), unlabelable(scored)
-    found["sample"] = sample_of(scored)
+    found["sample"], found["unseen_families"] = sample_of(scored), unseen_families(scored)
     say("swapping requests and answers, and trying the adversarial cases")
     found["swapped"] = swapped(classifier)
     found["adversarial"] = score(classifier, noncompliance=card.thresholds.noncompliance, harm=card.thresholds.harm)

@@ -20,7 +20,7 @@ from classifiers.training.rows import augmentation, have_data, read
 
 ROUNDS = 5
 _PROBE = """
-import json, os, resource, sys, time
+import json, os, sys, time
 from pathlib import Path
 start = time.perf_counter()
 from classifiers import load_classifier, load_screen
@@ -31,7 +31,9 @@ loaded = time.perf_counter()
 from classifiers import Pair
 classifier.label([Pair("a question about bread", "an answer about bread " * 60)] * 64)
 pages = int(open("/proc/self/statm").read().split()[1]) if os.path.exists("/proc/self/statm") else 0
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+status = Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.is_file() else []
+peak = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 print(json.dumps({"import_seconds": imported - start, "load_seconds": loaded - imported,
                   "resident_mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20, "peak_mb": peak}))
 """
