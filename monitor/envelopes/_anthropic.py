@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from monitor.envelopes._answers import Answer, Reply
-from monitor.envelopes._fields import at, expect, text_or_none
+from monitor.envelopes._fields import among, at, expect, text_or_none
 from monitor.envelopes._finish import normalise
 from monitor.envelopes._messages import text_of
 from monitor.envelopes._verdicts import categories_of
@@ -23,7 +23,7 @@ _EVENTS: Final = frozenset({"message_start", "content_block_start", "content_blo
 def replies(body: Any) -> bool:
     """Whether a body is a message, or a list of its stream's events."""
     if isinstance(body, list):
-        return any(isinstance(one, dict) and one.get("type") in _EVENTS for one in body[:3])
+        return any(isinstance(one, dict) and among(one.get("type"), _EVENTS) for one in body[:3])
     if not isinstance(body, dict):
         return False
     return isinstance(body.get("content"), list) and (body.get("type") == "message" or "stop_reason" in body)
@@ -60,9 +60,9 @@ def _assembled(events: list[Any]) -> Mapping[str, Any]:
             raise DecodeError("no-answer", "response: the stream failed before any text")
         elif kind == "error":
             message["stop_reason"] = message.get("stop_reason") or "error"
-        elif kind in {"content_block_start", "content_block_delta"}:
+        elif among(kind, ("content_block_start", "content_block_delta")):
             block = fields.get("content_block" if kind == "content_block_start" else "delta")
-            if at(block, "type") in {"text", "text_delta"}:
+            if among(at(block, "type"), ("text", "text_delta")):
                 blocks.setdefault(_index(fields), []).append(text_or_none(at(block, "text")) or "")
         elif kind == "message_delta":
             delta = fields.get("delta")

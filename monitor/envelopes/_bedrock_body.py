@@ -96,5 +96,5 @@ def _assessed(trace: Any) -> Iterator[str]:
             rows = at(one, policy, kind)
             for row in rows if isinstance(rows, list) else ():
                 name = text_or_none(at(row, "type"))
-                if name and at(row, "action") not in {None, "NONE"}:
+                if name and at(row, "action") not in (None, "NONE"):
                     yield "pii" if kind == "piiEntities" else name

@@ -31,7 +31,7 @@ def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
 
 def is_structured(obj: Any) -> bool:
     """Whether an object is an event in JSON format."""
-    return isinstance(obj, dict) and {"specversion", "type", "id"} <= obj.keys()
+    return isinstance(obj, dict) and all(isinstance(obj.get(name), str) for name in ("specversion", "type", "id"))
 
 
 def unwrap(obj: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:

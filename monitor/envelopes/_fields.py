@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -48,6 +48,11 @@ def first(*values: Any) -> Any:
 def text_or_none(value: Any) -> str | None:
     """A non-empty text; None for whatever else gateways write into optional fields."""
     return value if isinstance(value, str) and value else None
+
+
+def among(value: Any, names: Collection[str]) -> bool:
+    """Whether a value is one of these texts; whatever else it may be, it is not."""
+    return isinstance(value, str) and value in names
 
 
 def at(value: Any, *names: str) -> Any:

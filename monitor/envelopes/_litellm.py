@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from monitor.envelopes._answers import Answer, Reply
 from monitor.envelopes._base import Context, Found, Skipped
-from monitor.envelopes._fields import at, deployment_of, digest_of, first, text_or_none
+from monitor.envelopes._fields import among, at, deployment_of, digest_of, first, text_or_none
 from monitor.envelopes._messages import text_of
 from monitor.envelopes._openai_stream import blocked_by
 from monitor.envelopes._pair import blocked_reply, exchanges_of, reply_of
@@ -74,7 +74,7 @@ def _requester(metadata: Mapping[str, Any], name: str) -> Any:
 def _session(obj: Mapping[str, Any]) -> str | None:
     """The trace id groups the calls of a session, but is the call's own id where nobody set one."""
     trace = text_or_none(obj.get("trace_id"))
-    return trace if trace not in {obj.get("id"), obj.get("litellm_call_id"), obj.get("call_id")} else None
+    return trace if trace not in (obj.get("id"), obj.get("litellm_call_id"), obj.get("call_id")) else None
 
 
 def _asked(obj: Mapping[str, Any]) -> Asked:
@@ -101,7 +101,7 @@ def _reply(obj: Mapping[str, Any]) -> Reply:
         # What is left of any response when texts are redacted.
         return Reply([Answer(0, text_of(response, "response"), None)])
     reply = reply_of(response, plain=True)
-    if at(obj, "status_fields", "guardrail_status") in _BLOCKED_STATUS:
+    if among(at(obj, "status_fields", "guardrail_status"), _BLOCKED_STATUS):
         answers = [replace(one, finish="provider_block", blocked=True) for one in reply.answers]
         return replace(reply, answers=answers, source=reply.source or "litellm-guardrail", blocked=True)
     return reply
@@ -110,7 +110,7 @@ def _reply(obj: Mapping[str, Any]) -> Reply:
 def _failure(obj: Mapping[str, Any]) -> Reply:
     error = obj.get("error_information")
     blocked = isinstance(error, dict) and blocked_by(error) is not None
-    guardrail = at(obj, "status_fields", "guardrail_status") in _BLOCKED_STATUS
+    guardrail = among(at(obj, "status_fields", "guardrail_status"), _BLOCKED_STATUS)
     if not blocked and not guardrail:
         raise DecodeError("no-answer", "status: the call failed upstream, there is no answer to judge")
     return blocked_reply()

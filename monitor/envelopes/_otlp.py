@@ -88,7 +88,7 @@ def _json_signal(one: Mapping[str, Any], resource: Mapping[str, Any], where: str
         next((seconds for key in times if (seconds := _seconds(one.get(key), where)) is not None), None),
         _any(one["body"], where) if log and one.get("body") is not None else None,
         events,
-        _object(one.get("status")).get("code") in {_ERROR, "STATUS_CODE_ERROR"},
+        _object(one.get("status")).get("code") in (_ERROR, "STATUS_CODE_ERROR"),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from alignwatch import Finish
 from monitor.envelopes._answers import Answer, Reply
-from monitor.envelopes._fields import at, expect, text_or_none
+from monitor.envelopes._fields import among, at, expect, text_or_none
 from monitor.envelopes._finish import normalise
 from monitor.envelopes._messages import text_of
 from monitor.envelopes._openai_stream import blocked_by
@@ -47,9 +47,9 @@ def _assembled(events: list[Any]) -> Mapping[str, Any]:
         response = fields.get("response")
         if isinstance(response, dict):
             head = response
-            if kind in _ENDS:
+            if among(kind, _ENDS):
                 return response
-        if kind in {"response.output_text.delta", "response.refusal.delta"}:
+        if among(kind, ("response.output_text.delta", "response.refusal.delta")):
             texts[str(kind).split(".")[1]].append(text_or_none(fields.get("delta")) or "")
     text, refusal = "".join(texts["output_text"]), "".join(texts["refusal"])
     content = [{"type": "output_text", "text": text}] if text else []
