@@ -52,7 +52,7 @@ def fit_all(
     behaviour, given = said & (answers.behaviour != UNKNOWN), said & ~np.isnan(answers.harm)
     return Calibration(
         harm=fit_platt(requests.logits[harm, HARM.start], requests.harm[harm]),
-        category=fit_scaling(requests.logits[category, CATEGORY], requests.category[category], biased=False),
+        category=fit_scaling(requests.logits[category, CATEGORY], requests.category[category], biased=True),
         behaviour=fit_scaling(answers.logits[behaviour, BEHAVIOUR], answers.behaviour[behaviour], biased=True),
         response_harm=fit_platt(answers.logits[given, RESPONSE_HARM.start], answers.harm[given]),
     )

@@ -20,6 +20,8 @@ from classifiers.training.requests import Request, train_requests
 
 WEIGHTS = "network.pt"
 """The averaged weights that a finished run leaves in its folder."""
+AVERAGED = "averaged.pt"
+"""The mean of both runs' weights, which is what ships."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +210,12 @@ class Run:
 
 
 def train(folder: Path, schedule: Schedule) -> Path:
-    """Two runs: the schedule's, and a shorter one at a lower rate that starts from its weights, over data drawn anew.
+    """Two runs, whose weights are averaged: the schedule's, and a shorter one that goes on from it.
+
+    The second draws its data anew and learns at a lower rate. A killed call continues where its checkpoints stand.
 
     Returns:
-        The file of the averaged weights; a killed call continues where its checkpoints stand.
+        The file of the averaged weights.
     """
     Run(folder, schedule).go()
     second = replace(
@@ -223,4 +227,9 @@ def train(folder: Path, schedule: Schedule) -> Path:
         start=str(folder / WEIGHTS),
     )
     Run(folder / "second", second).go()
-    return folder / "second" / WEIGHTS
+    first, last = (torch.load(f / WEIGHTS, weights_only=True, map_location="cpu") for f in (folder, folder / "second"))
+    mean = {
+        name: first[name].lerp(last[name], 0.5) if first[name].is_floating_point() else first[name] for name in first
+    }
+    torch.save(mean, folder / AVERAGED)
+    return folder / AVERAGED
