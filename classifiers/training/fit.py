@@ -179,7 +179,8 @@ class Run:
         left = (step - warm) / max(1, total - warm)
         factor = (step + 1) / warm if step < warm else 0.5 * (1.0 + np.cos(np.pi * left))
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate * group["scale"] * max(factor, 0.02)
+            # a plain float: a checkpoint that holds numpy's cannot be read back
+            group["lr"] = float(self.schedule.rate * group["scale"] * max(factor, 0.02))
 
     def _save(self, total: int) -> None:
         state = {
