@@ -64,14 +64,15 @@ def parse_inner(text: str) -> Any:
         DecodeError: as `parse`.
     """
     obj = _loads(text)
-    if _depth(obj, INNER_DEPTH) > INNER_DEPTH:
+    # As above; a stream's answer is hundreds of small texts.
+    if text.count("[") + text.count("{") > INNER_DEPTH and _depth(obj, INNER_DEPTH) > INNER_DEPTH:
         raise DecodeError("too-deep", f"nested deeper than {INNER_DEPTH} levels")
-    return _mend(obj) if _SURROGATE.search(text) else obj
+    return _mend(obj) if "\\u" in text and _SURROGATE.search(text) else obj
 
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_constant, parse_float=_finite)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise DecodeError("not-json", f"character {error.pos}: {error.msg}") from None
     except RecursionError:
@@ -98,6 +99,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise DecodeError("not-finite", "a number is beyond double precision; finite numbers are allowed")
     return number
+
+
+# Made once: `json.loads` with hooks makes one for each call, which costs as much as a small text.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_finite)
 
 
 def _depth(obj: Any, limit: int) -> int:
