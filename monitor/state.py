@@ -78,13 +78,15 @@ class State:
     def __init__(self, path: Path | None, *, accept_new: bool = False) -> None:
         self.path = path
         self.fresh = path is None or not path.exists()
-        """Nothing was there: detection starts from no evidence."""
+        """Nothing was ever committed here: detection starts from no evidence."""
         try:
             self.connection = self._open()
         except LostStateError as error:
             if not accept_new:
                 raise
             self._begin_anew(error)
+        # A start that was refused has left a file without positions behind, which must not pass for a state at the next.
+        self.fresh = self.fresh or self._one("SELECT 1 FROM positions LIMIT 1") is None
 
     def _begin_anew(self, error: StateError) -> None:
         if self.path is not None:

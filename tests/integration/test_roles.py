@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +12,22 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 from kafka_broker import KafkaBroker
-from workers import Process, committed_records, config_text, doubled, exchange, group_positions, labels_on, wait_until
+from workers import (
+    COMMAND,
+    Process,
+    committed_records,
+    config_text,
+    doubled,
+    exchange,
+    group_positions,
+    labels_on,
+    wait_until,
+)
 
-from monitor.partition_state import META, next_offset
+from monitor.detection.codec import unpack
+from monitor.outlets import SNAPSHOT
+from monitor.partition_state import ENGINE, META, decompressed, next_offset
+from monitor.state import State
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -120,10 +135,6 @@ def test_a_detector_hands_its_partitions_over_with_their_state(cluster: Cluster)
 
 def detected_labels(cluster: Cluster) -> dict[str, int]:
     """Labels counted by each deployment's detectors, from the state topic."""
-    import json  # noqa: PLC0415 - only here
-
-    from monitor.partition_state import ENGINE, decompressed  # noqa: PLC0415 - only here
-
     latest = {
         (one.partition, one.key): one.value
         for one in committed_records(cluster.broker.bootstrap, f"{cluster.name}.state")
@@ -160,3 +171,62 @@ def test_a_lost_state_is_refused_until_it_is_accepted(cluster: Cluster) -> None:
 
     wait_until(written, 60, "a commit of the new state")
     assert accepting.end() == 0
+
+
+def test_dead_letters_are_replayed_once_they_decode(cluster: Cluster) -> None:
+    """A record without a deployment is no exchange, until the settings say whose it is."""
+    cluster.start("label")
+    producer = KafkaProducer(bootstrap_servers=cluster.broker.bootstrap)
+    body = json.loads(exchange(0, "later", time.time() - 60, harm=0.9, compliance=0.0))
+    del body["deployment"]
+    producer.send(cluster.name, key=b"k", value=json.dumps(body).encode())
+    producer.send(cluster.name, value=b"never an exchange")
+    producer.close()
+
+    def letters() -> int:
+        return len(committed_records(cluster.broker.bootstrap, f"{cluster.name}.dead-letters"))
+
+    wait_until(lambda: letters() == 2, 60, "two letters")
+    assert cluster.processes[0].end() == 0
+    mended = cluster.folder / "mended.toml"
+    mended.write_text(cluster.config.read_text().replace("[intake]", '[intake]\ndefault_deployment = "later"'))
+    for arguments, sent in ((["--dry-run"], 1), ([], 1), ([], 0)):
+        done = subprocess.run(
+            [*COMMAND, "dead-letters", "replay", "-c", str(mended), "--json", *arguments],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        found = json.loads(done.stdout)
+        assert (found["sent"], done.returncode) == (sent, 1 if sent else 0), done.stderr
+        assert found["refused"] == ({"not-json": 1} if sent else {})
+    again = Process("label", mended, cluster.folder, "mended")
+    again.start()
+    cluster.processes.append(again)
+    wait_until(lambda: cluster.labelled() == 1, 60, "a label")
+    (label,) = labels_on(cluster.broker.bootstrap, f"{cluster.name}.labels")
+    assert label.deployment == "later"
+    assert again.end() == 0
+
+
+def test_a_sidecar_whose_file_is_lost_refuses_until_it_is_accepted(cluster: Cluster) -> None:
+    cluster.produce(0, 10)
+    total = 10 * len(DEPLOYMENTS)
+    first = cluster.start("all")
+    wait_until(lambda: sum(group_positions(cluster.broker, cluster.name).values()) >= total, 60, "everything counted")
+    assert first.end() == 0
+    for file in cluster.folder.glob("state.sqlite3*"):
+        file.unlink()
+
+    for _ in range(2):
+        refusing = cluster.start("all")
+        wait_until(lambda log=refusing.log: "has counted" in log.read_text(), 60, "a refusal")
+        assert "--accept-new-state" in refusing.log.read_text()
+        refusing.end()
+    accepting = cluster.start("all", "--accept-new-state")
+    cluster.produce(10, 10)
+    wait_until(lambda: sum(group_positions(cluster.broker, cluster.name).values()) >= 2 * total, 60, "new traffic")
+    assert accepting.end() == 0
+    with State(cluster.folder / "state.sqlite3") as state:
+        body = state.snapshot(SNAPSHOT)
+    assert body is not None
+    counted = {one["name"]: one["labels"] for one in unpack(body) if "name" in one}
+    assert counted == dict.fromkeys(DEPLOYMENTS, 10), "counted from the group's offset on, and nothing before it"

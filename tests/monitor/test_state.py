@@ -116,6 +116,13 @@ def test_accepting_a_new_state_changes_nothing_where_the_old_one_is_whole(tmp_pa
         assert state.snapshot("engine") == b"old"
 
 
+def test_a_file_that_nothing_was_committed_to_is_as_good_as_none(tmp_path: Path) -> None:
+    with State(tmp_path / "s.sqlite3"):
+        pass
+    with State(tmp_path / "s.sqlite3") as state:
+        assert state.fresh
+
+
 def test_an_unreadable_snapshot_can_be_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite3"
     with State(path) as state:
