@@ -30,8 +30,8 @@ class DetectionConfig(BaseModel):
     partial_weight: Ratio = 0.5
     """What a partial answer counts towards compliance."""
     limit_confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.8
-    """One-sided confidence, at least, of the limits of the baseline's rates that detectors bet against; where labels are
-    few the false-alarm budget asks for more."""
+    """One-sided confidence, at least, of the limits of the baseline's rates that detectors bet against; where labels
+    are few the false-alarm budget asks for more."""
     tolerated_odds_ratio: Annotated[float, Field(ge=1.0, le=4.0)] = 1.0
     """Shifts of the odds up to this size are no finding; 1 tolerates none."""
 
