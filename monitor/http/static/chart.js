@@ -150,8 +150,9 @@ function evidencePanel(data, threshold, x, width) {
   const top = FLAGS + RATES + GAP;
   const floor = threshold - DECADES;
   const highest = Math.max(threshold, ...data.map((point) => point.evidence ?? floor));
-  const limit = Math.max(threshold + 0.25 * DECADES, highest + 0.1 * (highest - floor));
-  const y = (value) => top + EVIDENCE - (Math.max(0, value - floor) / (limit - floor)) * EVIDENCE;
+  // Evidence soon dwarfs its alarm level; cut off well above it, or the level itself could no longer be read.
+  const limit = Math.min(threshold + 2 * DECADES, Math.max(threshold + 0.25 * DECADES, highest + 0.1 * (highest - floor)));
+  const y = (value) => top + EVIDENCE - (Math.max(0, Math.min(limit, value) - floor) / (limit - floor)) * EVIDENCE;
   const areas = runs(data, (point) => point.evidence).map((run) => {
     const corners = run.map((point) => [x(middle(point)), y(point.evidence)]);
     const [first, last] = [corners[0][0], corners[corners.length - 1][0]];

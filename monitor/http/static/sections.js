@@ -104,13 +104,10 @@ function sureFact(stream, { false_alarm_budget: budget, severity: rank }) {
 
 function alarmFacts({ deployment, incident, now }) {
   const stream = leadStream(incident);
-  const live = stream ? find(deployment, stream.name, stream.direction) : null;
   const facts = [];
   if (stream) {
-    const corrected = live?.corrected ?? null;
     facts.push(fact("How much", move(stream.baseline, stream.observed), streamName(stream.name).toLowerCase(),
-      stream.interval ? `95 % interval ${between(stream.interval)}` : null,
-      corrected === null ? null : `${percent(corrected)} now, corrected for the classifier’s known errors`));
+      stream.interval ? `95 % interval ${between(stream.interval)}` : null));
   }
   const detected = `detected ${moment(incident.detected_at, now)}; ${plural(incident.labels_since_onset, "label")} since the start`;
   facts.push(incident.onset
@@ -134,7 +131,8 @@ function calmFacts({ deployment, now }) {
   const facts = [];
   if (stream && stream.observed !== null) {
     facts.push(fact("Sensitive requests answered", percent(stream.observed), stream.interval ? `95 % interval ${between(stream.interval)}` : null,
-      stream.baseline === null ? null : `baseline ${percent(stream.baseline)}`));
+      stream.baseline === null ? null : `baseline ${percent(stream.baseline)}`,
+      stream.corrected === null || stream.corrected === undefined ? null : `${percent(stream.corrected)} corrected for the classifier’s known errors`));
   }
   if (stream && deployment.state === "watching") {
     const short = Math.max(0, stream.threshold_log10 - stream.evidence_log10);
