@@ -55,6 +55,8 @@ class FaultCluster:
         self.workers += [self._worker("detect", number) for number in range(detectors)]
         self.sidecar = Process("all", self.config, folder, "all-0")
         self.workers.append(self.sidecar)
+        self.revived = 0
+        """Times that a worker had to be started again: it refuses to start where its state can't be opened."""
 
     def _worker(self, role: str, number: int) -> Process:
         return Process(role, self.config, self.folder, f"{role}-{number}")
@@ -76,21 +78,39 @@ class FaultCluster:
     def settle(self, traffic_end: dict[int, int], seconds: float) -> None:
         """Wait until everything that was sent has been labelled and counted."""
         wanted = sum(traffic_end.values())
-        wait_until(lambda: self._alive() and self._read(NAME) >= wanted, seconds, "all traffic labelled", 1.0)
+        wait_until(lambda: self.revive() and self._read(NAME) >= wanted, seconds, "all traffic labelled", 1.0)
         last: dict[int, int] = {}
         for one in committed_records(self.broker.bootstrap, f"{NAME}.labels", 120):
             last[one.partition] = one.offset + 1
         wait_until(
-            lambda: all(self._places(f"{NAME}-detect").get(part, 0) >= end for part, end in last.items()),
+            lambda: self.revive() and self._detected(last),
             seconds,
             "all labels counted",
             1.0,
         )
-        wait_until(lambda: sum(self._sidecar_positions().values()) >= wanted, seconds, "the sidecar's end", 1.0)
+        wait_until(
+            lambda: self.revive() and sum(self._sidecar_positions().values()) >= wanted,
+            seconds,
+            "the sidecar's end",
+            1.0,
+        )
 
-    def _alive(self) -> bool:
-        dead = [one.name for one in self.workers if not one.running]
-        assert not dead, f"ended by themselves: {dead}; see {self.folder}"
+    def _detected(self, ends: dict[int, int]) -> bool:
+        places = self._places(f"{NAME}-detect")
+        return all(places.get(part, 0) >= end for part, end in ends.items())
+
+    def wait_for_all(self, seconds: float) -> None:
+        """Wait until every role has counted something: faults are for what runs."""
+        groups = (NAME, f"{NAME}-detect")
+        wait_until(lambda: all(self._read(group) > 0 for group in groups), seconds, "labels and detection", 1.0)
+        wait_until(lambda: bool(self._sidecar_positions()), seconds, "the sidecar", 1.0)
+
+    def revive(self) -> bool:
+        """Do what a supervisor does; always True."""
+        for worker in self.workers:
+            if not worker.running:
+                self.revived += 1
+                self.start(worker)
         return True
 
     def _places(self, group: str) -> dict[int, int]:
@@ -100,8 +120,16 @@ class FaultCluster:
         return sum(self._places(group).values())
 
     def _sidecar_positions(self) -> dict[int, int]:
-        with sqlite3.connect(f"file:{self.folder}/state.sqlite3?mode=ro", uri=True) as connection:
+        try:
+            connection = sqlite3.connect(f"file:{self.folder}/state.sqlite3?mode=ro", uri=True)
+        except sqlite3.Error:
+            return {}  # not made yet
+        try:
             return dict(connection.execute("SELECT number, next_offset FROM positions").fetchall())
+        except sqlite3.Error:
+            return {}
+        finally:
+            connection.close()
 
     def label_ids(self) -> list[str]:
         """Ids on the labels topic, as a reader of committed records sees them."""
