@@ -68,7 +68,11 @@ def _streams(watch: Watch | None, deployment: Deployment) -> tuple[StreamStatus,
 
 def _stream(watch: Watch, stream: Stream, deployment: Deployment) -> StreamStatus:
     spec, config, classifier = stream.spec, deployment.config, deployment.classifier
-    recent = [one for one in watch.rings[spec.kind].fine if spec.stratum in {None, one.stratum}]
+    # What lies before an incident's end is that incident's rate, not today's.
+    since = watch.floors.get(spec.key, float("-inf"))
+    recent = [
+        one for one in watch.rings[spec.kind].fine if one.timestamp > since and spec.stratum in {None, one.stratum}
+    ]
     total = sum(one.x for one in recent)
     means = watch.means[spec.kind]
     expected = sum(float(means[one.stratum]) for one in recent) / len(recent) if recent else None

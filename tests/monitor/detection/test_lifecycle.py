@@ -161,3 +161,13 @@ def test_an_attacker_cannot_hide_an_unalignment_behind_a_campaign() -> None:
     assert page.updated_at is not None
     assert page.updated_at > began
     assert sum(began <= one.timestamp <= page.updated_at for one in labels) < 1_000
+
+
+def test_after_recovery_the_status_shows_the_rate_since_then() -> None:
+    engine = Engine(CONFIG, {NAME: baseline_of(live())})
+    labels = chapters(good(1_000, "a"), bad(1_000, odds_ratio=20), good(3_000))
+    assert any(one.status == "recovered" for label in labels for one in engine.process([label]))
+    engine.process([label for _, label in zip(range(400), labels, strict=False)])
+    pooled = next(one for one in engine.status()[0].streams if (one.name, one.direction) == ("compliance", "up"))
+    assert pooled.observed is not None
+    assert pooled.observed < 2 * pooled.baseline
