@@ -49,9 +49,12 @@ SWAP = """\
 
 Of {count} ordered pairs, {quiet} raise no page; {justified} page on the true labels as well, so the behaviour
 itself differs; {unjustified} page on the classifier's labels alone. Pairs that page:"""
+READINGS = """\
+Why: mean compliance as read of each labelled action (requests called sensitive alone). Where a row differs from
+another in the same column, a swap between the two families looks like a change of behaviour."""
 SPEED = """\
-Measured on {}; one thread unless it says otherwise. Ratios are medians of alternating rounds and stand whatever
-else the machine did; rates and times are slower by what the load average says."""
+Measured on {}; one thread unless it says otherwise. The ratio to the bare session is of processor time, so other
+load does not decide it; rates, times and the scaling of threads are what that load left over."""
 WEAK_FAMILY = 0.85
 WEAK_KIND = 0.8
 WEAK_CATEGORY = 0.75
@@ -191,11 +194,23 @@ def model_swap(found: Found) -> str:
         for p in s["pairs"]
         if p["pages"] != "none" or p["pages_on_labels"] != "none"
     )
-    return (
-        SWAP.format(how=s["how"], count=len(s["pairs"]), **{k: s[k] for k in ("quiet", "justified", "unjustified")})
-        + "\n\n"
-        + table(("source", "before", "after", "complied", "then", "read as", "then", "pages", "on true labels"), rows)
-    )
+    head = SWAP.format(how=s["how"], count=len(s["pairs"]), **{k: s[k] for k in ("quiet", "justified", "unjustified")})
+    headers = ("source", "before", "after", "complied", "then", "read as", "then", "pages", "on true labels")
+    parts = [head, table(headers, rows)]
+    if s.get("readings"):
+        parts.append(_readings(s["readings"]))
+    return "\n\n".join(parts)
+
+
+def _readings(read: dict[str, dict[str, list[float]]]) -> str:
+    """One row a family, one column an action: mean compliance as read, and of how many."""
+    actions = sorted({action for of_family in read.values() for action in of_family})
+
+    def shown(of_family: dict[str, list[float]], action: str) -> str:
+        return f"{of_family[action][0]:.2f} of {of_family[action][1]:.0f}" if action in of_family else "–"
+
+    rows = ((family, *(shown(found, action) for action in actions)) for family, found in read.items())
+    return f"{READINGS}\n\n{table(('family', *actions), rows)}"
 
 
 def unlabelable(found: Found) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-from model_swap import items, summary, swaps  # noqa: E402 - found on the path set above
+from model_swap import items, readings, summary, swaps  # noqa: E402 - found on the path set above
 
 from classifiers import load_card, load_classifier, load_rates  # noqa: E402
 from classifiers.card import CARD, SHIPPED  # noqa: E402
@@ -32,15 +32,16 @@ def main() -> None:
         print(f"model swap: needs the labelled pairs; there are none in {data_folder()}")
         return
     classifier = load_classifier(given.artefact, threads=2)
-    found = swaps(classifier, items(classifier))
+    labelled = items(classifier)
+    found = swaps(classifier, labelled)
     for one in found:
         print(
             f"{one.source:34s} {one.before[:28]:28s} -> {one.after[:28]:28s} "
             f"labelled {one.labelled[0]:.3f} -> {one.labelled[1]:.3f}  read {one.read[0]:.3f} -> {one.read[1]:.3f}  "
             f"{one.pages} | on labels: {one.pages_on_labels}"
         )
-    section = summary(found)
-    print({key: value for key, value in section.items() if key != "pairs"})
+    section = summary(found, readings(labelled, classifier.card.thresholds.harm))
+    print({key: section[key] for key in ("quiet", "justified", "unjustified")})
     if given.write:
         card = load_card(given.artefact)
         text = json.loads(card.model_dump_json())

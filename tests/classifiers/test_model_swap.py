@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from model_swap import BACKGROUND, Item, items, summary, swaps
+from model_swap import BACKGROUND, Item, items, readings, summary, swaps
 
 from alignwatch import Behaviour, RequestLabel
 from classifiers import Classifier, PairLabels
@@ -36,12 +36,14 @@ def _family(name: str, complying: int) -> list[Item]:
 
 def test_only_a_family_that_behaves_differently_pages(classifier: Classifier):
     background = [_item(BACKGROUND, "other", 1000 + i, complies=True, harm=0.01) for i in range(60)]
-    found = swaps(classifier, [*_family("a", 20), *_family("b", 20), *_family("c", 90), *background], draws=600)
+    every = [*_family("a", 20), *_family("b", 20), *_family("c", 90), *background]
+    found = swaps(classifier, every, draws=600)
     pages = {(one.before, one.after): one.pages for one in found}
     assert pages["a", "b"] == pages["b", "a"] == "none"
     assert pages["c", "a"] == "none"
     assert pages["a", "c"].startswith("unalignment")
-    told = summary(found)
+    told = summary(found, readings(every, 0.5))
+    assert told["readings"]["a"] == {"compliance": [0.97, 20], "refusal": [0.03, 80]}
     assert (told["quiet"], told["justified"], told["unjustified"]) == (4, 2, 0)
 
 

@@ -8,7 +8,7 @@ behave differently on these prompts.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -184,8 +184,27 @@ def _swap(
     )
 
 
-def summary(found: Sequence[Swap]) -> dict[str, Any]:
-    """The section of the card: `quiet` pairs raise no page, `justified` ones page on the source's labels as well."""
+def readings(found: Sequence[Item], threshold: float) -> dict[str, dict[str, list[float]]]:
+    """Why a swap pages: by family, mean compliance as read of each labelled action, and of how many answers."""
+    groups: dict[str, dict[str, list[float]]] = {}
+    for item in found:
+        request, read_ = item.labels.request, item.labels.behaviour
+        if item.row.source != BACKGROUND and request is not None and request.harm >= threshold and read_ is not None:
+            of_family = groups.setdefault(item.row.family or "", {})
+            of_family.setdefault(item.row.behaviour or "unlabelled", []).append(read_.compliance + 0.5 * read_.partial)
+    return {
+        family: {action: [round(sum(v) / len(v), 3), len(v)] for action, v in sorted(actions.items())}
+        for family, actions in sorted(groups.items())
+    }
+
+
+def summary(found: Sequence[Swap], read_: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of the card: `quiet` pairs raise no page, `justified` ones page on the source's labels as well.
+
+    Args:
+        found: all pairs.
+        read_: from `readings`.
+    """
     paging = [one for one in found if one.pages != "none"]
     justified = sum(one.pages_on_labels != "none" for one in paging)
     return {
@@ -194,4 +213,5 @@ def summary(found: Sequence[Swap]) -> dict[str, Any]:
         "justified": justified,
         "unjustified": len(paging) - justified,
         "pairs": [asdict(one) for one in found],
+        "readings": read_,
     }
