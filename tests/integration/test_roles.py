@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,10 +38,10 @@ EACH = 150
 class Cluster:
     """Topics, a config, and the processes that a test has started."""
 
-    def __init__(self, broker: KafkaBroker, name: str, folder: Path) -> None:
+    def __init__(self, broker: KafkaBroker, name: str, folder: Path, partitions: int) -> None:
         self.broker, self.name, self.folder = broker, name, folder
         for topic in (name, f"{name}.labels"):
-            broker.create_topic(topic, 4)
+            broker.create_topic(topic, partitions)
         broker.create_topic(f"{name}.dead-letters", 1)
         self.config = folder / "alignwatch.toml"
         self.config.write_text(config_text(broker.bootstrap, name, folder))
@@ -80,8 +80,9 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(kafka_broker: KafkaBroker, fresh_topic: Callable[..., str], tmp_path: Path) -> Iterator[Cluster]:
-    one = Cluster(kafka_broker, f"roles-{time.monotonic_ns():x}", tmp_path)
+def cluster(kafka_broker: KafkaBroker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Four partitions, or as many as the test asks for."""
+    one = Cluster(kafka_broker, f"roles-{time.monotonic_ns():x}", tmp_path, getattr(request, "param", 4))
     yield one
     for process in one.processes:
         if process.running:
@@ -147,6 +148,7 @@ def detected_labels(cluster: Cluster) -> dict[str, int]:
     return found
 
 
+@pytest.mark.parametrize("cluster", [1], indirect=True)
 def test_a_lost_state_is_refused_until_it_is_accepted(cluster: Cluster) -> None:
     cluster.produce(0, 40)
     cluster.start("label")
