@@ -19,8 +19,8 @@ def sample(labelled_pairs: Path, classifier: Classifier) -> dict:
 
 def test_the_fixed_sample_gives_the_figures_of_the_card(sample: dict, classifier: Classifier):
     stated = classifier.card.evaluation["sample"]
-    assert sample["answers"] == stated["answers"] >= 400
-    assert sample["requests"] == stated["requests"] >= 200
+    assert sample["answers"] == stated["answers"] >= 350
+    assert sample["requests"] == stated["requests"] >= 150
     for name in ("refusal_f1", "refusal_false_alarms", "response_harm_auc", "request_harm_auc"):
         assert sample[name] == pytest.approx(stated[name], abs=MARGIN), name
 
