@@ -85,7 +85,7 @@ class State:
             if not accept_new:
                 raise
             self._begin_anew(error)
-        # A start that was refused has left a file without positions behind, which must not pass for a state at the next.
+        # A refused start has left a file without positions behind, which must not pass for a state at the next one.
         self.fresh = self.fresh or self._one("SELECT 1 FROM positions LIMIT 1") is None
 
     def _begin_anew(self, error: StateError) -> None:
