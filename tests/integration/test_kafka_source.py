@@ -65,7 +65,7 @@ def values(count: int, start: int = 0) -> list[bytes]:
     return [b"value-%d" % number for number in range(start, start + count)]
 
 
-def drain(source: KafkaSource, count: int, seconds: float = 20.0) -> list[Record]:
+def drain(source: KafkaSource, count: int, seconds: float = 60.0) -> list[Record]:
     """Poll until `count` records came, and a moment longer, to see what should not come."""
     found: list[Record] = []
     deadline = time.monotonic() + seconds
