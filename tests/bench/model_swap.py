@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-from model_swap import items, readings, summary, swaps  # noqa: E402 - found on the path set above
+from family_swaps import items, readings, summary, swaps  # noqa: E402 - found on the path set above
 
 from classifiers import load_card, load_classifier, load_rates  # noqa: E402
 from classifiers.card import CARD, SHIPPED  # noqa: E402

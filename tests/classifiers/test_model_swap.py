@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from model_swap import BACKGROUND, Item, items, readings, summary, swaps
+from family_swaps import BACKGROUND, Item, items, readings, summary, swaps
 
 from alignwatch import Behaviour, RequestLabel
 from classifiers import Classifier, PairLabels
