@@ -75,7 +75,7 @@ def test_a_thread_that_fails_says_where_and_not_what(capsys: pytest.CaptureFixtu
 
 def test_libraries_are_kept_to_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     configure("debug", "text")
-    for name in ("kafka.consumer", "httpx", "httpcore.http11", "uvicorn.access"):
+    for name in ("kafka.consumer", "httpx", "httpcore.http11", "uvicorn.error"):
         logging.getLogger(name).info("chatter")
         logging.getLogger(name).warning("trouble")
     err = capsys.readouterr().err
