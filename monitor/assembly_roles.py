@@ -105,17 +105,7 @@ def build_detect(
     Raises:
         AlignwatchError: a setting or a baseline is not as it must be.
     """
-    kafka = _kafka(settings, "detect")
-    kafka = kafka.model_copy(
-        # Another isolation would count labels of transactions that were given up.
-        update={
-            "topics": (settings.labels.topic,),
-            "topic_pattern": None,
-            "group_id": f"{kafka.group_id}-detect",
-            "isolation_level": "read_committed",
-            "auto_offset_reset": "earliest",
-        }
-    )
+    kafka = _labels_topic(settings)
     metrics = Metrics()
     transactions = KafkaTransactions(kafka, "detect")
     dead_letters = open_dead_letters(settings.dead_letters, transactions)
@@ -192,6 +182,20 @@ def _kafka(settings: Settings, role: str) -> KafkaConfig:
     if role == "label" and (faults := source.faults()):
         raise ConfigError(faults)
     return source.kafka
+
+
+def _labels_topic(settings: Settings) -> KafkaConfig:
+    kafka = _kafka(settings, "detect")
+    return kafka.model_copy(
+        # Another isolation would count labels of transactions that were given up.
+        update={
+            "topics": (settings.labels.topic,),
+            "topic_pattern": None,
+            "group_id": f"{kafka.group_id}-detect",
+            "isolation_level": "read_committed",
+            "auto_offset_reset": "earliest",
+        }
+    )
 
 
 def _task_maker(settings: Settings, metrics: Metrics, dead_letters: DeadLetters, scratch: State) -> MakeTask:
