@@ -9,10 +9,9 @@ from typing import Final
 from alerts.guidance import NEXT_STEPS
 from alerts.incidents import HEADLINES, leading_stream, measure, percent
 from alignwatch import CategoryFinding, Incident, Onset, StreamFinding
-from monitor.report._markup import Markup, e
-from monitor.report._words import category, clock, moment, plural, span
+from monitor.plots import Markup, bar, dumbbell, e
+from monitor.words import category, clock, moment, plural, span
 
-RAIL: Final = 300
 MAX_IDS: Final = 50
 
 
@@ -105,7 +104,7 @@ def _categories(one: Incident) -> Markup | None:
             "tr",
             e("th", category(found.name), scope="row"),
             e("td", _rates(found), cls="rates"),
-            e("td", _dumbbell(found), cls="picture"),
+            e("td", dumbbell(found.baseline, found.observed, found.interval), cls="picture"),
             e("td", f"{100 * found.contribution:.0f} %", cls="n"),
             e("td", f"{found.labels:,}", cls="n"),
         )
@@ -125,22 +124,6 @@ def _head(*names: str) -> Markup:
 def _rates(found: CategoryFinding) -> str:
     before = "" if found.baseline is None else f"{percent(found.baseline)} % → "
     return before + ("–" if found.observed is None else f"{percent(found.observed)} %")
-
-
-def _dumbbell(found: CategoryFinding) -> Markup:
-    """Baseline as a tick, rate since the onset as a dot, its interval as a bar."""
-
-    def at(rate: float) -> float:
-        return 4 + (RAIL - 8) * min(max(rate, 0.0), 1.0)
-
-    parts = [e("line", cls="rail", x1=4, x2=RAIL - 4, y1=8, y2=8)]
-    if found.interval is not None:
-        parts.append(e("line", cls="whisker", x1=at(found.interval[0]), x2=at(found.interval[1]), y1=8, y2=8))
-    if found.baseline is not None:
-        parts.append(e("line", cls="tickmark", x1=at(found.baseline), x2=at(found.baseline), y1=2, y2=14))
-    if found.observed is not None:
-        parts.append(e("circle", cls="now", cx=at(found.observed), cy=8, r=4.5))
-    return e("svg", parts, cls="dumbbell", viewBox=f"0 0 {RAIL} 16", aria_hidden="true")
 
 
 def _evidence(one: Incident) -> Markup | None:
@@ -163,18 +146,8 @@ def _evidence(one: Incident) -> Markup | None:
 
 
 def _bar(stream: StreamFinding, most: float) -> Markup:
-    width = RAIL * max(0.0, stream.evidence_log10) / most
-    level = RAIL * stream.threshold_log10 / most
-    past = " past" if stream.evidence_log10 >= stream.threshold_log10 else ""
-    return e(
-        "svg",
-        e("rect", cls="trough", x=0, y=4, width=RAIL, height=8, rx=3),
-        e("rect", cls=f"full{past}", x=0, y=4, width=width, height=8, rx=3),
-        e("line", cls="tickmark", x1=level, x2=level, y1=1, y2=15),
-        cls="dumbbell",
-        viewBox=f"0 0 {RAIL} 16",
-        aria_hidden="true",
-    )
+    past = stream.evidence_log10 >= stream.threshold_log10
+    return bar(stream.evidence_log10 / most, past=past, level=stream.threshold_log10 / most)
 
 
 def _ids(one: Incident) -> Markup | None:

@@ -10,13 +10,13 @@ import pandas as pd
 
 from alerts.incidents import HEADLINES, percent
 from alignwatch import SEVERITIES, Incident, __version__
+from monitor.plots import Markup, e, key
 from monitor.report._chart import LINES, chart
 from monitor.report._incident import incident
-from monitor.report._markup import Markup, e
-from monitor.report._words import moment, plural, span
 from monitor.windows import SLIDING_PANES
+from monitor.words import moment, plural, span
 
-STYLE: Final = Path(__file__).with_name("report.css")
+STYLES: Final = (Path(__file__).parents[1] / "plots" / "static" / "plots.css", Path(__file__).with_name("report.css"))
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 TABLE_ROWS: Final = 400
 
@@ -45,7 +45,7 @@ def render(frames: Mapping[str, pd.DataFrame], incidents: Sequence[Incident]) ->
         e("meta", name="color-scheme", content="light dark"),
         e("meta", http_equiv="Content-Security-Policy", content=POLICY),
         e("title", f"alignwatch report: {_title(incidents)}"),
-        e("style", Markup(STYLE.read_text(encoding="utf-8"))),
+        e("style", Markup("".join(path.read_text(encoding="utf-8") for path in STYLES))),
     )
     body = e(
         "body",
@@ -126,10 +126,10 @@ def _deployment(name: str, panes: pd.DataFrame | None, incidents: Sequence[Incid
 
 def _plot(panes: pd.DataFrame, incidents: Sequence[Incident]) -> Markup:
     seconds = float(panes["seconds"].iloc[-1])
-    legend = [e("li", _key(name), text) for name, text in reversed(LINES)]
-    legend.append(e("li", _key("band"), "95 % interval of “answered”"))
+    legend = [e("li", key(name), text) for name, text in reversed(LINES)]
+    legend.append(e("li", key("band"), "95 % interval of “answered”"))
     if any(one.onset for one in incidents):
-        legend.append(e("li", _key("onset"), "when it began, 95 % interval"))
+        legend.append(e("li", key("onset"), "when it began, 95 % interval"))
     note = f"Lines are means over the latest {SLIDING_PANES} panes of {span(seconds)}; dots are single panes."
     return e(
         "figure",
@@ -139,15 +139,6 @@ def _plot(panes: pd.DataFrame, incidents: Sequence[Incident]) -> Markup:
         e("p", note, cls="fine"),
         _numbers(panes),
     )
-
-
-def _key(name: str) -> Markup:
-    shape = (
-        e("rect", cls=name, x=0, y=0, width=24, height=12)
-        if name in {"band", "onset"}
-        else e("path", cls=name, d="M1 6H23")
-    )
-    return e("svg", shape, cls="key", viewBox="0 0 24 12", aria_hidden="true")
 
 
 def _numbers(panes: pd.DataFrame) -> Markup:

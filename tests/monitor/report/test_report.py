@@ -80,7 +80,7 @@ def test_the_report_says_how_much_since_when_how_sure_where_and_what_to_do(tmp_p
     for part in (
         "12 % → 71 %", "95 % interval 64 % to 78 %", "2026-11-23 10:42 UTC", "between 10:35 and 10:50",
         "detected 10:55, 13 min later", "evidence 10^8.2", "once in 180 days", "checkpoint, 2026-11-23 10:22 UTC",
-        "Cyber10 % → 80 %70 %20", "abababababababab", "r-1", *NEXT_STEPS["unalignment"],
+        "Cyber attacks10 % → 80 %70 %20", "abababababababab", "r-1", *NEXT_STEPS["unalignment"],
     ):  # fmt: skip
         assert part in said, part
 
@@ -176,9 +176,9 @@ def test_gaps_in_traffic_are_gaps_in_the_line_and_empty_panes_break_nothing() ->
     assert "nan" not in "".join(one.get("d", "") for one in second.iter())
 
 
-@pytest.mark.parametrize("name", ["_markup", "_words"])
+@pytest.mark.parametrize("name", ["plots.markup", "words"])
 def test_examples_in_docstrings_hold(name: str) -> None:
-    results = doctest.testmod(importlib.import_module(f"monitor.report.{name}"))
+    results = doctest.testmod(importlib.import_module(f"monitor.{name}"))
     assert results.attempted > 0
     assert results.failed == 0
 
