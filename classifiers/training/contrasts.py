@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from classifiers.training.rows import AUGMENT
 
 Contrast = tuple[str, str]
 """A request and its category, `none` where it is harmless."""
+_SLOT: Final = re.compile(r"\{(\w+)\}")
+"""A named gap: each takes a word of its own, though its name occurs twice in a form."""
 
 
 @cache
@@ -52,8 +55,44 @@ def _filled(forms: str, names: str, category: str, rng: random.Random, each: int
             yield form.format(name), category
 
 
+def _sets(rng: random.Random) -> Iterator[Contrast]:
+    """Forms over named lists of people, firms, records, beliefs: `take` requests of each set, of one category."""
+    slots = _lists()["slots"]
+    for entry in _lists()["sets"]:
+        for _ in range(entry["take"]):
+            yield _SLOT.sub(lambda name: rng.choice(slots[name[1]]), rng.choice(entry["forms"])), entry["category"]
+
+
+def _acts(language: str, rng: random.Random, each: int) -> Iterator[Contrast]:
+    """What one might want to do, harmful in each category or harmless in like words, in `each` forms.
+
+    A harmless act comes in so many forms that both sides are of one size.
+    """
+    lists = _lists()["acts"][language]
+    forms, harmless = lists["forms"], lists["harmless"]
+    acts = [(act, category) for category, named in lists["harmful"].items() for act in named]
+    for act, category in acts:
+        for form in rng.sample(forms, each):
+            yield form.format(act), category
+    wanted = len(acts) * each
+    for i, act in enumerate(rng.sample(harmless, len(harmless))):
+        for form in rng.sample(forms, min(len(forms), (wanted + i) // len(harmless))):
+            yield form.format(act), "none"
+
+
+def contrasts_abroad(rng: random.Random) -> list[tuple[str, str, str]]:
+    """About 2,400 distinct requests in further languages, half of each harmless; each with category and language."""
+    found = [
+        (text, category, language)
+        for language in _lists()["acts"]
+        if language != "en"
+        for text, category in _acts(language, rng, 3)
+    ]
+    return list(dict.fromkeys(found))
+
+
 def contrasts(rng: random.Random) -> list[Contrast]:
-    """About 1,700 distinct requests, two in three of them harmless."""
+    """About 6,000 distinct requests, a good half of them harmless."""
     found = [
         *_verbs(rng),
         *_places(rng),
@@ -65,5 +104,7 @@ def contrasts(rng: random.Random) -> list[Contrast]:
         *_filled("public_facts", "public", "none", rng, 6),
         *_filled("about_event", "events", "none", rng, 6),
         *_filled("praise", "events", "hate", rng, 1),
+        *_sets(rng),
+        *_acts("en", rng, 3),
     ]
     return list(dict.fromkeys(found))

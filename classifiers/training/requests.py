@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from alignwatch import CATEGORIES
-from classifiers.training.contrasts import contrasts
+from classifiers.training.contrasts import contrasts, contrasts_abroad
 from classifiers.training.ordinary import ordinary, ordinary_abroad
 from classifiers.training.rows import Row, augmentation, key_of, read
 
@@ -96,6 +96,8 @@ def _written(seed: int) -> Iterable[Request]:
         yield Request(text, 0.0, None, 0.7, 0.0, "own:ordinary", language)
     for text, category in contrasts(rng):
         yield Request(text, float(category != "none"), INDEX.get(category), 1.0, 0.5, "own:contrast", "en")
+    for text, category, language in contrasts_abroad(rng):
+        yield Request(text, float(category != "none"), INDEX.get(category), 1.0, 0.8, "own:contrast", language)
 
 
 def train_requests(seed: int = 0) -> list[Request]:
