@@ -92,8 +92,9 @@ def uniforms(identifier: str, key: str) -> tuple[float, float, float]:
 class Budget:
     """A token bucket that says, before each batch, which share of it may be kept.
 
-    The share depends on the past alone (time, and how many were selected), never on what the batch holds, so that
-    thinning by it is independent of content. The bucket may go into debt by a burst; debt lowers the share.
+    The share depends on the past (time, and how many were selected) and on the batch's size, never on what the batch
+    holds, so that thinning by it is independent of content. The bucket may go into debt by a burst; debt lowers the
+    share. Before anything is known, a batch is taken to be wanted whole: a backlog at the start must not pass unthinned.
 
     Args:
         per_second: tokens a second.
@@ -106,27 +107,31 @@ class Budget:
         self._burst = burst_seconds
         self._level = per_second * burst_seconds
         self._demand = 0.0
+        self._offered = 0.0
         self._seen = 0.0
         self._now = now
 
-    def share(self, now: float) -> float:
-        """The share of the coming batch to keep, in [MIN_KEEP, 1]."""
+    def share(self, now: float, size: int) -> float:
+        """The share to keep of what will be wanted of the coming batch of `size`, in [MIN_KEEP, 1]."""
         elapsed = max(0.0, now - self._now)
         self._now = max(now, self._now)
         capacity = self._rate * self._burst
         self._level = min(capacity, self._level + elapsed * self._rate)
         decay = math.exp(-elapsed / DEMAND_SECONDS)
         self._demand *= decay
+        self._offered *= decay
         # How much of the average's time constant has been observed: without it the first seconds look idle.
         self._seen = self._seen * decay + (1.0 - decay)
-        if self._seen <= 0.0 or self._demand <= 0.0:
-            return 1.0
-        demand = self._demand / (DEMAND_SECONDS * self._seen)
-        allowed = self._rate + self._level / self._burst
-        return min(1.0, max(MIN_KEEP, allowed / demand))
+        wanted = size * (self._demand / self._offered if self._offered > 0.0 else 1.0)
+        share = (self._level + capacity) / wanted if wanted > 0.0 else 1.0
+        if self._seen > 0.0 and self._demand > 0.0:
+            demand = self._demand / (DEMAND_SECONDS * self._seen)
+            share = min(share, (self._rate + self._level / self._burst) / demand)
+        return min(1.0, max(MIN_KEEP, share))
 
-    def spend(self, wanted: int, kept: int) -> None:
-        """Account for a batch after its decisions."""
+    def spend(self, size: int, wanted: int, kept: int) -> None:
+        """Account for a batch of `size` after its decisions."""
+        self._offered += size
         self._demand += wanted
         self._level = max(-self._rate * self._burst, self._level - kept)
 
@@ -167,7 +172,7 @@ class Sampler:
         free = [index for index in looked if _attached(exchanges[index])]
         paid = [index for index in looked if not _attached(exchanges[index])]
         chosen = self._screened(exchanges, paid, numbers)
-        kept = self._within_budget(chosen, numbers)
+        kept = self._within_budget(chosen, numbers, len(paid))
         kept |= dict.fromkeys(free, (1.0, "uniform"))
         return [
             Selected(exchanges[index], 1.0 / (self._config.rate * probability), selection)
@@ -194,12 +199,12 @@ class Sampler:
         return [bool(score >= threshold) for score in scores]
 
     def _within_budget(
-        self, chosen: dict[int, tuple[float, Selection]], numbers: list[tuple[float, float, float]]
+        self, chosen: dict[int, tuple[float, Selection]], numbers: list[tuple[float, float, float]], size: int
     ) -> dict[int, tuple[float, Selection]]:
         if self._budget is None and self.relief >= 1.0:
             self.keep = 1.0
             return chosen
-        share = self._budget.share(self._clock.now()) if self._budget is not None else 1.0
+        share = self._budget.share(self._clock.now(), size) if self._budget is not None else 1.0
         self.keep = max(MIN_KEEP, min(share, self.relief))
         kept = {
             index: (probability * self.keep, selection)
@@ -208,7 +213,7 @@ class Sampler:
         }
         self.dropped["budget"] += len(chosen) - len(kept)
         if self._budget is not None:
-            self._budget.spend(len(chosen), len(kept))
+            self._budget.spend(size, len(chosen), len(kept))
         return kept
 
 

@@ -163,6 +163,19 @@ def test_the_budget_is_kept_over_time_and_the_weights_say_so() -> None:
     assert one.dropped["budget"] == 120 * 500 - kept
 
 
+@pytest.mark.parametrize("idle_seconds", [0.0, 500.0], ids=["at-the-start", "after-a-lull"])
+def test_a_sudden_backlog_does_not_pass_unthinned(idle_seconds: float) -> None:
+    clock = ManualClock()
+    one = sampler(clock=clock, budget_pairs_per_second=5.0, burst_seconds=4.0)
+    if idle_seconds:
+        one.select([exchange("before")])
+        clock.advance(idle_seconds)
+    # What the bucket holds and what it may owe, and four standard deviations of a count.
+    assert len(one.select([exchange(f"backlog-{n}") for n in range(2_000)])) <= 40 + 4 * 40**0.5
+    clock.advance(20.0)
+    assert one.select([exchange(f"later-{n}") for n in range(10)])
+
+
 def test_an_idle_budget_lets_everything_pass() -> None:
     clock = ManualClock()
     one = sampler(clock=clock, budget_pairs_per_second=100.0)
@@ -183,16 +196,16 @@ def test_the_share_is_always_a_usable_probability(batches: list[tuple[float, int
     budget = Budget(10.0, 5.0, now)
     for elapsed, wanted, kept in batches:
         now += elapsed
-        assert MIN_KEEP <= budget.share(now) <= 1.0
-        budget.spend(wanted, int(wanted * kept))
+        assert MIN_KEEP <= budget.share(now, 2 * wanted) <= 1.0
+        budget.spend(2 * wanted, wanted, int(wanted * kept))
 
 
 def test_a_clock_that_steps_back_does_not_refill_the_budget() -> None:
     budget = Budget(10.0, 5.0, 1000.0)
-    budget.share(1001.0)
-    budget.spend(1000, 100)
-    low = budget.share(1002.0)
-    assert budget.share(500.0) == pytest.approx(low)
+    budget.share(1001.0, 2000)
+    budget.spend(2000, 1000, 100)
+    low = budget.share(1002.0, 2000)
+    assert budget.share(500.0, 2000) == pytest.approx(low)
 
 
 def test_verdicts_attached_upstream_pass_screen_and_budget_at_the_plain_rate() -> None:
