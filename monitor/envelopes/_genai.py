@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from monitor.envelopes._answers import Answer, Reply
 from monitor.envelopes._base import Context, Found, Skipped
-from monitor.envelopes._fields import deployment_of, derived_id, digest_of, first, text_or_none
+from monitor.envelopes._fields import at, deployment_of, derived_id, digest_of, first, text_or_none
 from monitor.envelopes._finish import normalise
 from monitor.envelopes._messages import content_of, messages_of
+from monitor.envelopes._openai_stream import MAX_CHOICES, tells_of_block
 from monitor.envelopes._otlp import Signal
-from monitor.envelopes._pair import exchanges_of
+from monitor.envelopes._pair import blocked_reply, exchanges_of
 from monitor.envelopes._parse import parse_inner
 from monitor.envelopes._requests import Asked
 from monitor.errors import DecodeError
@@ -52,28 +53,51 @@ def decode(signal: Signal, context: Context) -> Sequence[Found]:
         DecodeError: its content is malformed, or the call failed.
     """
     attributes = signal.attributes
-    asked, answers = _structured(signal)
-    if asked is None or answers is None:
-        asked, answers = _numbered(attributes)
-    if asked is None or answers is None:
-        asked, answers = from_events(signal.events)
+    asked, answers = _read(signal)
+    if asked is not None and not answers and tells_of_block(signal.fault):
+        return exchanges_of(common_of(signal, context), asked, blocked_reply())
     if asked is None or not answers:
         if signal.failed or "error.type" in attributes:
             raise DecodeError("no-answer", "status: the call failed, there is no answer to judge")
         return [Skipped("no-content")]
     found: list[Found] = [*exchanges_of(common_of(signal, context), asked, Reply(answers))]
     # Envoy AI Gateway's `gen_ai` mode drops the structured refusal field: something was said that is not here.
-    tokens = attributes.get("gen_ai.usage.output_tokens")
     wordless = sum(not one.text and one.finish == "natural" for one in answers)
-    if wordless and isinstance(tokens, int | float) and tokens > 0:
+    if wordless and _spoke(attributes):
         found.append(Skipped("refusal-suspected", wordless))
     return found
 
 
-def common_of(signal: Signal, context: Context) -> dict[str, Any]:
-    """Who, when and what model, by the names of GenAI and OpenInference alike."""
+def _read(signal: Signal) -> tuple[Asked | None, list[Answer]]:
+    """Prompt and answers wherever this instrumentation puts them; the prompt alone where there is no answer."""
+    prompt: Asked | None = None
+    for asked, answers in (_structured(signal), _numbered(signal.attributes), from_events(signal.events)):
+        if asked is not None and answers:
+            return asked, answers
+        prompt = first(prompt, asked)
+    reasons = signal.attributes.get("gen_ai.response.finish_reasons")
+    if isinstance(reasons, list) and signal.attributes.get("gen_ai.output.messages") and _spoke(signal.attributes):
+        # OpenLLMetry writes an empty list for the Responses API's refusal.
+        return prompt, [_answer({}, index, one, None) for index, one in enumerate(reasons[:MAX_CHOICES])]
+    return prompt, []
+
+
+def _spoke(attributes: Mapping[str, Any]) -> bool:
+    tokens = attributes.get("gen_ai.usage.output_tokens")
+    return isinstance(tokens, int | float) and tokens > 0
+
+
+def common_of(signal: Signal, context: Context, asked: str | None = None) -> dict[str, Any]:
+    """Who, when and what model, by the names of GenAI and OpenInference alike.
+
+    Args:
+        signal: the span or event.
+        context: of its record.
+        asked: the model that was asked for, where only the request's body says.
+    """
     get = {**signal.resource, **signal.attributes}.get
-    asked_model = first(text_or_none(get("gen_ai.request.model")), text_or_none(get("llm.request.model_name")))
+    names = ("gen_ai.request.model", "llm.request.model_name")
+    asked_model = first(*(text_or_none(get(name)) for name in names), asked)
     model = first(
         text_or_none(get("gen_ai.response.model")), text_or_none(get("llm.response.model_name")),
         text_or_none(get("llm.model_name")), asked_model,
@@ -97,13 +121,15 @@ def common_of(signal: Signal, context: Context) -> dict[str, Any]:
 def _structured(signal: Signal) -> tuple[Asked | None, list[Answer] | None]:
     attributes = signal.attributes
     asked, said = attributes.get("gen_ai.input.messages"), attributes.get("gen_ai.output.messages")
-    if asked is None or said is None:
+    if asked is None:
         return None, None
     messages = messages_of(_value(asked, "gen_ai.input.messages"), "gen_ai.input.messages")
     system = attributes.get("gen_ai.system_instructions")
     if system is not None:
         text, _ = content_of(_value(system, "gen_ai.system_instructions"), "gen_ai.system_instructions")
         messages = [{"role": "system", "content": text}, *messages]
+    if said is None:
+        return Asked(messages), None
     outputs = _value(said, "gen_ai.output.messages")
     reasons = attributes.get("gen_ai.response.finish_reasons")
     answers = [
@@ -121,6 +147,8 @@ def _answer(one: Any, index: int, reason: Any, provider: str | None) -> Answer:
     finish = normalise(raw, provider)
     if not text and "tool_call" in omitted and finish in {None, "natural"}:
         finish = "tool"
+    if finish in {None, "natural"} and isinstance(content, list) and any(at(p, "type") == "refusal" for p in content):
+        finish = "model_refusal"
     return Answer(index, text, raw, finish)
 
 

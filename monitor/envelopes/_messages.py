@@ -92,8 +92,8 @@ def _text(fields: dict[str, Any], kind: str) -> str | None:
             value = value.get("value")
         if isinstance(value, str):
             return value
-    # OpenTelemetry's text part.
-    content = fields.get("content") if kind == "text" else None
+    # OpenTelemetry's text part, and the refusal part that OpenLLMetry makes after its pattern.
+    content = fields.get("content") if kind in {"text", "refusal"} else None
     return content if isinstance(content, str) else None
 
 

@@ -6,6 +6,7 @@ Field names follow openai-python v3 (`types/chat/chat_completion.py`, `chat_comp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,9 @@ from monitor.errors import DecodeError
 
 MAX_CHOICES: Final = 128
 """The API's own limit of `n`."""
+_TOLD_BLOCKED: Final = re.compile(
+    r"content_filter|content_policy_violation|ResponsibleAIPolicyViolation|content management policy", re.IGNORECASE
+)
 
 
 def replies(body: Any) -> bool:
@@ -152,3 +156,11 @@ def blocked_by(error: Mapping[str, Any]) -> Finish | None:
     names = {one.lower() for one in texts if isinstance(one, str)}
     blocked = names & {"content_filter", "responsibleaipolicyviolation", "content_policy_violation"}
     return "provider_block" if blocked or "contentpolicyviolationerror" in names else None
+
+
+def tells_of_block(fault: str) -> bool:
+    """Whether the text of an error, all that a trace keeps of it, says that a filter stopped the call.
+
+    It holds the error's code where the client or gateway wrote the body down, else Azure's own sentence.
+    """
+    return _TOLD_BLOCKED.search(fault) is not None

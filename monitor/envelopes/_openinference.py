@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from monitor.envelopes._answers import Answer, Reply
 from monitor.envelopes._base import Context, Found, Skipped
-from monitor.envelopes._fields import text_or_none
+from monitor.envelopes._fields import at, first, text_or_none
 from monitor.envelopes._finish import normalise
 from monitor.envelopes._genai import common_of, provider_of
 from monitor.envelopes._messages import messages_of, text_of
+from monitor.envelopes._openai_stream import tells_of_block
 from monitor.envelopes._otlp import Signal
-from monitor.envelopes._pair import exchanges_of, reply_of
+from monitor.envelopes._pair import blocked_reply, exchanges_of, reply_of
 from monitor.envelopes._parse import parse_inner
 from monitor.envelopes._requests import Asked, asked_of, asks
 from monitor.envelopes._sse import looks_like_stream
@@ -51,11 +52,15 @@ def decode(signal: Signal, context: Context) -> Sequence[Found]:
     flat = _flattened(attributes)
     asked = _asked(attributes, flat["input"])
     reply = _reply(attributes, flat["output"])
+    if asked is not None and reply is None and signal.failed and tells_of_block(signal.fault):
+        reply = blocked_reply()
     if asked is None or reply is None:
         if signal.failed:
             raise DecodeError("no-answer", "status: the call failed, there is no answer to judge")
         return [Skipped("no-content")]
-    return exchanges_of(common_of(signal, context), asked, reply)
+    # `llm.model_name` names the model that answered, by its version; deployments go by what was asked for.
+    model = first(asked.model, text_or_none(at(_json(attributes.get("llm.invocation_parameters")), "model")))
+    return exchanges_of(common_of(signal, context, model), asked, reply)
 
 
 def _asked(attributes: Mapping[str, Any], turns: list[dict[str, Any]]) -> Asked | None:

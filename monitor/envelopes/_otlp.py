@@ -37,6 +37,7 @@ class Signal:
         body: of a log record.
         events: name and attributes of a span's events.
         failed: whether a span's status is an error.
+        fault: what the status or the exception event says about it.
     """
 
     log: bool
@@ -49,6 +50,7 @@ class Signal:
     body: Any = None
     events: tuple[tuple[str, Mapping[str, Any]], ...] = field(default=())
     failed: bool = False
+    fault: str = ""
 
 
 def from_json(obj: Mapping[str, Any]) -> Iterator[Signal | DecodeError]:
@@ -89,7 +91,13 @@ def _json_signal(one: Mapping[str, Any], resource: Mapping[str, Any], where: str
         _any(one["body"], where) if log and one.get("body") is not None else None,
         events,
         _object(one.get("status")).get("code") in (_ERROR, "STATUS_CODE_ERROR"),
+        _fault(_object(one.get("status")).get("message"), events),
     )
+
+
+def _fault(message: Any, events: tuple[tuple[str, Mapping[str, Any]], ...]) -> str:
+    told = [message, *(fields.get("exception.message") for name, fields in events if name == "exception")]
+    return "\n".join(one for one in told if isinstance(one, str))
 
 
 def _objects(value: Any, where: str) -> Iterator[Mapping[str, Any]]:
@@ -211,6 +219,7 @@ def _proto_signal(one: Any, resource: Mapping[str, Any], *, log: bool) -> Signal
     attributes = _proto_pairs(one.attributes)
     nanoseconds = (one.time_unix_nano or one.observed_time_unix_nano) if log else one.end_time_unix_nano
     name = (one.event_name or attributes.get("event.name")) if log else one.name
+    events = () if log else tuple((event.name, _proto_pairs(event.attributes)) for event in one.events)
     return Signal(
         log,
         name if isinstance(name, str) else "",
@@ -220,8 +229,9 @@ def _proto_signal(one: Any, resource: Mapping[str, Any], *, log: bool) -> Signal
         one.span_id.hex(),
         nanoseconds / _NANOSECONDS if nanoseconds else None,
         _proto_any(one.body) if log else None,
-        () if log else tuple((event.name, _proto_pairs(event.attributes)) for event in one.events),
+        events,
         not log and one.status.code == _ERROR,
+        "" if log else _fault(one.status.message, events),
     )
 
 

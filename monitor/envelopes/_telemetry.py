@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 from monitor.envelopes import _genai, _openinference
-from monitor.envelopes._answers import Reply
-from monitor.envelopes._base import Context, Found, Skipped, SkipReason, each
+from monitor.envelopes._answers import Answer, Reply
+from monitor.envelopes._base import Context, Found, Half, Skipped, SkipReason, each
 from monitor.envelopes._otlp import Signal, from_json, from_protobuf
 from monitor.envelopes._pair import exchanges_of
 from monitor.errors import DecodeError
@@ -51,6 +52,8 @@ def _decode_signals(signals: Iterable[Signal | DecodeError], context: Context) -
         if isinstance(signal, DecodeError):
             raise signal
         if signal.log and (signal.name in _genai.MESSAGE_EVENTS or signal.name == _genai.CHOICE_EVENT):
+            if not signal.trace or not signal.span:
+                return (Skipped("unpaired-event"),)
             events.setdefault((signal.trace, signal.span), []).append(signal)
             return ()
         if _openinference.is_openinference(signal):
@@ -76,9 +79,33 @@ def _from_events(group: list[Signal], context: Context) -> Sequence[Found]:
         (one.name, {**one.attributes, **one.body} if isinstance(one.body, dict) else one.attributes) for one in group
     ]
     asked, answers = _genai.from_events(fields)
-    if asked is None or not answers:
-        return [Skipped("unpaired-event", len(group))]
-    return exchanges_of(_genai.common_of(group[-1], context), asked, Reply(answers))
+    last = group[-1]
+    common = _genai.common_of(last, context)
+    if asked is not None and answers:
+        return exchanges_of(common, asked, Reply(answers))
+    # Prompts are sent when the call begins and the answer when it ends: few calls fit into one export.
+    known = {
+        name: common[name] for name in ("deployment", "model_digest", "timestamp", "model", "conversation", "user")
+    }
+    key = f"otel\0{common['id']}"
+    if answers:
+        return [Half(key, "response", _body({"choices": [_choice(one) for one in answers]}), known)]
+    messages = asked.messages if asked is not None else None
+    if not any(turn["content"] or turn.get("omitted") for turn in messages or ()):
+        return [Skipped("no-content", len(group))]
+    return [Half(key, "request", _body({"messages": messages}), known)]
+
+
+def _choice(answer: Answer) -> dict[str, Any]:
+    name = "refusal" if answer.finish == "model_refusal" else "content"
+    message: dict[str, Any] = {name: answer.text, "tool_calls": [{}] if answer.finish == "tool" else None}
+    # What `refusal` means hangs on the provider, which the half does not know any more.
+    reason = "content_filter" if answer.finish == "provider_block" else answer.finish_reason
+    return {"index": answer.index, "finish_reason": reason, "message": message}
+
+
+def _body(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _added_up(found: list[Found]) -> list[Found]:

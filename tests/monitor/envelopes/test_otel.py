@@ -6,7 +6,7 @@ import json
 
 import pytest
 from decoding import exchanges, fault, found, only, skipped, turns
-from exchanges import EPOCH
+from exchanges import EPOCH, record
 from gateways import (
     ASKED,
     NANOS,
@@ -20,6 +20,7 @@ from gateways import (
     log_record,
     logs,
     openinference,
+    pairs,
     protobuf,
     span,
     spans,
@@ -27,7 +28,7 @@ from gateways import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
-from monitor.envelopes import DecodeLimits, PartlyDecodedError
+from monitor.envelopes import DecodeLimits, JoinBuffer, PartlyDecodedError
 from monitor.text import prompt_text
 
 DETAILS = "gen_ai.client.inference.operation.details"
@@ -152,10 +153,91 @@ def test_one_event_for_each_message_is_put_together_by_span(wire):
         log_record("gen_ai.choice", {"gen_ai.request.model": "m"},
                    {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": SAID}}),
     )  # fmt: skip
-    one, note = found(wire(batch))
+    one, half = found(wire(batch))
     assert turns(one) == [("system", SYSTEM), ("user", ASKED)]
     assert (one.response, one.finish, one.deployment) == (SAID, "natural", "m")
-    assert (note.reason, note.count) == ("unpaired-event", 1)
+    assert (half.side, half.key) == ("request", f"otel\0{TRACE}-00f067aa0ba902b7")
+
+
+CHOICES = [
+    ({"content": SAID}, "stop", {}, (SAID, "natural")),
+    ({}, "content_filter", {}, ("", "provider_block")),
+    ({}, "refusal", {"gen_ai.system": "anthropic"}, ("", "provider_block")),
+    ({"tool_calls": [{"id": "c", "type": "function"}]}, "tool_calls", {}, ("", "tool")),
+    ({"parts": [{"type": "refusal", "content": "I can't."}]}, "stop", {}, ("I can't.", "model_refusal")),
+]
+
+
+@pytest.mark.parametrize(("message", "reason", "attributes", "expected"), CHOICES)
+def test_prompt_and_answer_in_exports_of_their_own_are_joined(wire, message, reason, attributes, expected):
+    asked = logs(
+        log_record("gen_ai.system.message", {}, {"content": SYSTEM}),
+        log_record("gen_ai.user.message", {}, {"content": ASKED}),
+    )
+    body = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", **message}}
+    joins = JoinBuffer(DecodeLimits(), seconds=60.0, capacity=9, max_bytes=1 << 20)
+    joined = []
+    for batch in (asked, logs(log_record("gen_ai.choice", attributes, body))):
+        (half,) = found(wire(batch), default="d")
+        joined += joins.add(half, record(b""), 0.0)
+    (one,) = joined
+    assert (one.id, one.deployment) == (f"{TRACE}-{SPAN}", "d")
+    assert turns(one) == [("system", SYSTEM), ("user", ASKED)]
+    assert (one.response, one.finish) == expected
+
+
+def test_events_without_content_or_without_a_span_are_counted(wire):
+    bare = log_record("gen_ai.user.message", {"gen_ai.system": "openai"})
+    assert skipped(found(wire(logs(bare)), default="d")) == {"no-content": 1}
+    lone = [log_record("gen_ai.user.message", {}, {"content": ASKED}, traceId="", spanId="")] * 2
+    assert skipped(found(wire(logs(*lone)), default="d")) == {"unpaired-event": 2}, "not the prompts of one call"
+
+
+def test_a_refusal_part_is_the_models_own(wire):
+    said = [{"role": "assistant", "parts": [{"type": "refusal", "content": "I can't."}], "finish_reason": "stop"}]
+    one = only(wire(spans(span(genai(**{"gen_ai.output.messages": json.dumps(said)})))))
+    assert (one.response, one.finish) == ("I can't.", "model_refusal")
+
+
+def test_an_answer_that_was_left_out_altogether_is_suspected_too(wire):
+    items = found(wire(spans(span(genai(**{"gen_ai.output.messages": "[]"})))))
+    assert (items[0].response, items[0].finish) == ("", "natural")
+    assert skipped(items) == {"refusal-suspected": 1}
+    unspoken = genai(**{"gen_ai.output.messages": "[]", "gen_ai.usage.output_tokens": 0})
+    assert skipped(found(wire(spans(span(unspoken))))) == {"no-content": 1}
+
+
+FAULTS = [
+    ("Error code: 400 - {'error': {'code': 'content_filter', 'param': 'prompt'}}", True),
+    ('Error code: 400 - {"error":{"innererror":{"code":"ResponsibleAIPolicyViolation"}}}', True),
+    ("The response was filtered due to the prompt triggering Azure OpenAI's content management policy.", True),
+    ("Error code: 429 - slow down", False),
+]
+
+
+@pytest.mark.parametrize(("text", "blocked"), FAULTS)
+@pytest.mark.parametrize("attributes", [genai(), openinference()], ids=["genai", "openinference"])
+@pytest.mark.parametrize("told", ["status", "exception"])
+def test_a_block_that_only_the_error_tells_of(wire, text, blocked, attributes, told):
+    asked = {k: v for k, v in attributes.items() if "output" not in k}
+    event = {"name": "exception", "attributes": pairs({"exception.message": text})}
+    status = {"code": 2, "message": text if told == "status" else ""}
+    batch = wire(spans(span(asked, status=status, events=[event] if told == "exception" else [])))
+    if not blocked:
+        assert fault(batch).reason == "no-answer"
+        return
+    one = only(batch)
+    assert (one.response, one.finish, one.finish_reason) == ("", "provider_block", "content_filter")
+    assert turns(one)[-1] == ("user", ASKED)
+
+
+@pytest.mark.parametrize("told", ["input.value", "llm.invocation_parameters"])
+def test_an_openinference_deployment_is_the_model_that_was_asked_for(wire, told):
+    attributes = openinference(**{"llm.model_name": "gpt-oss-20b-0901"})
+    if told == "llm.invocation_parameters":
+        attributes |= {"input.value": "{}", told: json.dumps({"model": "gpt-oss-20b"})}
+    one = only(wire(spans(span(attributes))))
+    assert (one.deployment, one.model) == ("gpt-oss-20b", "gpt-oss-20b-0901"), "a new version is no new deployment"
 
 
 def test_events_on_the_span_in_older_forms(wire):
