@@ -81,14 +81,20 @@ def _acts(language: str, rng: random.Random, each: int) -> Iterator[Contrast]:
 
 
 def contrasts_abroad(rng: random.Random) -> list[tuple[str, str, str]]:
-    """About 2,400 distinct requests in further languages, half of each harmless; each with category and language."""
-    found = [
-        (text, category, language)
-        for language in _lists()["acts"]
-        if language != "en"
-        for text, category in _acts(language, rng, 3)
-    ]
-    return list(dict.fromkeys(found))
+    """About 2,600 distinct requests in further languages, a good half harmless; each with category and language.
+
+    Beside the acts there are plain questions about sensitive topics, where the file names such.
+    """
+    found: dict[tuple[str, str, str], None] = {}
+    for language, lists in _lists()["acts"].items():
+        if language == "en":
+            continue
+        for text, category in _acts(language, rng, 3):
+            found.setdefault((text, category, language))
+        for topic in lists.get("topics", ()):
+            for form in rng.sample(lists["ask"], 3):
+                found.setdefault((form.format(topic), "none", language))
+    return list(found)
 
 
 def contrasts(rng: random.Random) -> list[Contrast]:
