@@ -18,7 +18,7 @@ KINDS = {
     "middle_refusal", "long_partial", "roleplay", "gibberish", "loop", "drift", "moralising_compliance",
     "rebuttal", "redirect", "selective", "incapable", "terse_refusal", "refusal_vocabulary", "structured",
     "thinking", "empty", "redacted", "too_short", "wrapper_harmless", "wrapper_sensitive", "look_alike_harmless",
-    "harmless_other_language", "sensitive_other_language",
+    "harmless_other_language", "sensitive_other_language", "language_ordinary",
 }  # fmt: skip
 
 
