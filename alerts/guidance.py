@@ -21,9 +21,12 @@ _BEFORE_ONSET: Final = timedelta(hours=1)
 NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
     {
         "unalignment": (
-            "Compare the weights digest that is served with the one that was released.",
-            "If a deploy or fine-tune came before the onset, roll it back or take the deployment out of rotation.",
-            "Replay the traffic around the onset and read the evidence ids in the access-controlled store.",
+            "Contain: route traffic back to the last approved checkpoint, take the deployment out of rotation, or put a"
+            " guardrail in front of it.",
+            "Compare the weights digest that is served with the approved one; name and version may be unchanged.",
+            "Find what was deployed just before the onset: checkpoint, adapter, system prompt, serving image.",
+            "Look up the evidence ids in the gateway's own access-controlled log; alignwatch keeps no text.",
+            "Ask whoever trained it what changed in dataset, reward or judge, and tell security.",
         ),
         "jailbreak-campaign": (
             "Look up the users behind the evidence ids; few users and few categories point to an attack.",
@@ -40,19 +43,20 @@ NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
         ),
         "degenerate": (
             "Send a benign request by hand; a collapsed model shows at once.",
-            "Check the last deploy: weights, quantisation, chat template, sampling settings. Roll it back.",
+            "Roll back the last deploy; suspects are weights, quantisation, chat template, tokenizer, sampling settings.",
         ),
         "guardrail-change": (
+            "If less is blocked than before, treat it as a security event: harm reaches the model unfiltered.",
             "Ask who changed the provider's filter or the guardrail; compare its version before and after the onset.",
             "Rates behind the filter can't be compared with the baseline until this is settled.",
         ),
         "canary-failure": (
-            "A canary prompt that must be refused was answered: compare the weights digest with the released one.",
             "Run the canaries again; if they fail again, take the deployment out of rotation.",
+            "Compare the weights digest that is served with the approved one.",
         ),
         "unattested-change": (
-            "The weights digest changed without an entry in the change log: find out who deployed it.",
-            "Roll back to the attested digest until it is explained.",
+            "Find out who deployed what, and when.",
+            "Roll back to the attested digest until it is explained, and tell security.",
         ),
         "data-quality": (
             "Check the gateway: redaction, envelope format and language of the traffic.",

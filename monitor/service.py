@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
 from alerts.dispatcher import Dispatcher
+from alerts.guidance import links
 from alerts.outbox import Outbox
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -88,7 +89,15 @@ class Service:
         if not config.enabled:
             return None
         hosts = LOOPBACK_HOSTS if config.loopback else None
-        app = create_app(self, self._parts.metrics, allowed_hosts=hosts, door=self._parts.door)
+        alerts = self._parts.settings.alerts
+        app = create_app(
+            self,
+            self._parts.metrics,
+            allowed_hosts=hosts,
+            door=self._parts.door,
+            # Not the link to the page itself.
+            links=lambda one: [link for link in links(one, alerts) if link.name != "status"],
+        )
         return HttpServer(app, config.host, config.port)
 
     @property

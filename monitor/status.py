@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from alignwatch import Category, Finite, Incident, Record, Timestamp
+from alignwatch import Category, Finite, Incident, NearestChange, Record, Timestamp
 
 State = Literal["no-baseline", "learning", "watching", "alarm"]
 """`learning`: a baseline is missing or not approved and labels are being counted towards one; nothing pages."""
@@ -73,6 +73,8 @@ class DeploymentStatus(Record):
     """A display name, where one is known: labels carry digests alone."""
     model_digests: tuple[str, ...] = ()
     """Digests seen lately, newest last (bounded)."""
+    changes: tuple[NearestChange, ...] = ()
+    """Changes of this deployment that are on record, newest first (bounded)."""
     classifier: str | None = None
     state: State
     learning: tuple[int, int] | None = None

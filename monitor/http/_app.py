@@ -4,7 +4,9 @@
     GET /readyz    200 while it takes traffic, 503 with the reason otherwise
     GET /metrics   Prometheus text format, OpenMetrics where `Accept` asks for it
     GET /status    ServiceStatus as JSON; `?panes=NAME` keeps the chart points of the named deployments alone
-    GET /          the status page; its files lie under /static/
+    GET /          the status page, complete as it comes: its script only keeps it fresh
+    GET /deployment?name=NAME  the same about one deployment
+    GET /static/   style, script and icons of the page
 
 With a door (`_door`) gateways deliver traffic here too. No page, metric or status holds the text of a prompt or an
 answer.
@@ -21,13 +23,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from monitor.http._door import Door, door_routes
 from monitor.http._headers import SecurityHeaders
 from monitor.metrics import Metrics
+from monitor.page import Links, knows, render
 from monitor.service_status import ServiceStatus
 
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -50,7 +53,12 @@ class ServiceView(Protocol):
 
 
 def create_app(
-    view: ServiceView, metrics: Metrics, *, allowed_hosts: Sequence[str] | None = None, door: Door | None = None
+    view: ServiceView,
+    metrics: Metrics,
+    *,
+    allowed_hosts: Sequence[str] | None = None,
+    door: Door | None = None,
+    links: Links = lambda _: (),
 ) -> Starlette:
     """The ASGI application; `metrics` takes its gauges from `view` from here on.
 
@@ -60,6 +68,7 @@ def create_app(
         allowed_hosts: `Host` headers that are answered, others get 400; None answers all. Pass LOOPBACK_HOSTS where
             the server listens on loopback.
         door: takes traffic in; None where it comes another way.
+        links: where the page sends a responder for an incident.
     """
     metrics.watch(view.status)
     middleware = [Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=2048, compresslevel=4)]
@@ -71,8 +80,9 @@ def create_app(
             Route("/readyz", _probe(view.ready)),
             Route("/metrics", _metrics(metrics)),
             Route("/status", _status(view)),
-            Route("/", _page),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/", _page(view, links)),
+            Route("/deployment", _deployment(view, links)),
+            Mount("/static", StaticFiles(directory=STATIC, packages=[("monitor.plots", "static")])),
             *(door_routes(door, metrics) if door is not None else ()),
         ],
         middleware=middleware,
@@ -110,5 +120,17 @@ def _status(view: ServiceView) -> Endpoint:
     return status
 
 
-async def _page(_: Request) -> Response:
-    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+def _page(view: ServiceView, links: Links) -> Endpoint:
+    def page(_: Request) -> Response:
+        return HTMLResponse(render(view.status(), None, links), headers=_NO_STORE)
+
+    return page
+
+
+def _deployment(view: ServiceView, links: Links) -> Endpoint:
+    def page(request: Request) -> Response:
+        # In the query, as a name may hold slashes and dots, which paths are normalised by.
+        name, now = request.query_params.get("name", ""), view.status()
+        return HTMLResponse(render(now, name, links), 200 if knows(now, name) else 404, headers=_NO_STORE)
+
+    return page

@@ -11,7 +11,8 @@ from markupsafe import Markup
 __all__ = ["Markup", "clean", "e", "join"]
 
 VOID: Final = frozenset({"meta", "br", "link"})
-_KEPT: Final = "\n\u00a0"
+NBSP: Final = "\u00a0"
+_KEPT: Final = f"\n{NBSP}"
 """Not printable by Python's reckoning, and harmless: a line break, and the blank within "12 %"."""
 Child: TypeAlias = "Markup | str | Iterable[Child] | None"
 
@@ -43,7 +44,9 @@ def clean(text: str) -> str:
     >>> clean("a\u202eb")
     'a b'
     """
-    return text if text.isprintable() else "".join(ch if ch.isprintable() or ch in _KEPT else " " for ch in text)
+    if text.isprintable() or text.replace(NBSP, "").isprintable():
+        return text
+    return "".join(ch if ch.isprintable() or ch in _KEPT else " " for ch in text)
 
 
 def _child(child: Child) -> str:

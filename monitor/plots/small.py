@@ -23,7 +23,7 @@ def dumbbell(baseline: float | None, observed: float | None, interval: tuple[flo
         parts.append(e("path", cls="tickmark", d=f"M{at(baseline)} 2V14"))
     if observed is not None:
         parts.append(e("circle", cls="now", cx=at(observed), cy=8, r=4))
-    return e("svg", parts, cls="dumbbell", viewBox=f"0 0 {RAIL} 16", aria_hidden="true")
+    return e("svg", parts, cls="dumbbell", viewBox=f"0 0 {RAIL} 16", preserveAspectRatio="xMinYMid", aria_hidden="true")
 
 
 def bar(share: float, *, past: bool, level: float | None = None) -> Markup:
@@ -35,7 +35,7 @@ def bar(share: float, *, past: bool, level: float | None = None) -> Markup:
     ]  # fmt: skip
     if level is not None:
         parts.append(e("path", cls="tickmark", d=f"M{round(RAIL * level)} 1V15"))
-    return e("svg", parts, cls="evidencebar", viewBox=f"0 0 {RAIL} 16", aria_hidden="true")
+    return e("svg", parts, cls="evidencebar", viewBox=f"0 0 {RAIL} 16", preserveAspectRatio="none", aria_hidden="true")
 
 
 def key(name: str) -> Markup:

@@ -1,264 +1,271 @@
-"""The status page in a real browser: what a person reads in each state, and that names from traffic stay text."""
+"""The status page in a real browser: with and without scripts, by keyboard, on a phone, and while things change."""
 
 from __future__ import annotations
 
-import html
 import re
-import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
-from chromium import dump_dom, find_chromium, screenshot
-from fake_service import NOW, SCENES, FakeView, ago, deployment, incident, service
-from phone import WIDTH, framed
+from browser import Browser
+from fake_service import SCENES, FakeView, deployment, incident, service
 
 from monitor.http import HttpServer, create_app
 from monitor.metrics import Metrics
 
 pytestmark = pytest.mark.integration
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>'
+BANNER = "document.querySelector('#banner').textContent"
+PLOT_AT = """(() => {
+  const { left, top } = document.querySelector("#plots").getBoundingClientRect();
+  return [left + 400, top + 100];
+})()"""
+LETTERS = """(() => {
+  const plot = [...document.querySelectorAll("svg.plot")].find((one) => one.getClientRects().length);
+  return 12 * plot.getBoundingClientRect().width / plot.viewBox.baseVal.width;
+})()"""
+PLAIN = "document.querySelector('main').textContent.replace(/\\s+/g, ' ')"
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[SimpleNamespace]:
-    find_chromium()
+def browser() -> Iterator[Browser]:
+    one = Browser()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[SimpleNamespace]:
     view = FakeView()
-    server = HttpServer(framed(create_app(view, Metrics())))
+    server = HttpServer(create_app(view, Metrics()))
     server.start()
     yield SimpleNamespace(view=view, url=f"{server.url}/")
     server.stop()
 
 
-def text_of(markup: str, section: str | None = None) -> str:
-    """What a person reads in the body, or in one section of it."""
-    if section is not None:
-        markup = re.search(rf'<(\w+) id="{section}".*?</\1>', markup, re.DOTALL)[0]
-    markup = re.sub(r"<(script|style|noscript|svg)\b.*?</\1>", " ", markup, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup)).split())
+def test_calm_turns_to_alarm_and_back_while_the_page_is_open(browser, served):
+    served.view.current = SCENES["calm"]
+    with browser.page() as page:
+        page.open(served.url)
+        assert "Behaving as it did when approved" in page.text("#banner")
+        served.view.current = SCENES["alarm"]
+        page.until(f"{BANNER}.includes('The model has stopped refusing')")
+        assert page.run("document.title") == "ALARM chat-prod · alignwatch"
+        assert page.run("document.querySelector('#icon').href").endswith("icon-alarm.svg")
+        assert page.text("#announce") == "chat-prod: Alarm. The model has stopped refusing"
+        assert page.run("!!document.querySelector('#steps')")
+        served.view.current = SCENES["calm"]
+        page.until(f"{BANNER}.includes('Behaving as it did when approved')")
+        assert page.run("document.querySelector('#steps') === null")
+        assert page.faults() == []
 
 
-def seen(page: SimpleNamespace, scene: str) -> str:
-    page.view.current = SCENES[scene]
-    return dump_dom(page.url)
+@pytest.mark.parametrize("scene", ["calm", "alarm", "taken", "learning", "stale", "fleet", "none"])
+def test_without_scripts_the_same_facts_are_there(browser, served, scene):
+    served.view.current = SCENES[scene]
+    with browser.page() as page:
+        page.open(served.url).until("document.querySelector('#pulse').textContent.startsWith('live')")
+        scripted = page.run(PLAIN)
+    with browser.page(scripting=False) as page:
+        page.open(served.url)
+        assert page.run(PLAIN) == scripted
+        assert page.text("#pulse") == "as of 2026-11-24 03:12:30 UTC"
+        assert page.run(
+            "[...document.querySelectorAll('svg.plot')].filter((one) => one.getClientRects().length).length"
+        ) == (0 if scene == "none" else 1), "one plot is on show"
+        assert page.run("getComputedStyle(document.querySelector('body')).maxWidth") == "1120px", "the style came"
+        assert page.faults() == []
 
 
-def test_calm_turns_to_alarm_while_the_page_is_open(page):
-    page.view.current = SCENES["calm"]
-    calls = 0
-    real = FakeView.status
-
-    def change_after_the_second_poll():
-        nonlocal calls
-        calls += 1
-        return real(page.view) if calls <= 2 else SCENES["alarm"]
-
-    page.view.status = change_after_the_second_poll
-    try:
-        server = HttpServer(create_app(page.view, Metrics()))
-        server.start()
-        first = text_of(dump_dom(f"{server.url}/", milliseconds=1200), "banner")
-        calls = 0
-        later = dump_dom(f"{server.url}/", milliseconds=6000)
-        server.stop()
-    finally:
-        del page.view.status
-    assert "Behaving as it did when approved" in first
-    assert "The model has stopped refusing" in text_of(later, "banner")
-    assert "ALARM chat-prod" in later
-    assert "icon-alarm.svg" in later
-    assert "chat-prod: Alarm. The model has stopped refusing" in text_of(later, "announce")
+def test_a_deployment_is_reached_by_its_link_without_scripts(browser, served):
+    served.view.current = service(deployment("a/../b?c#d&e"), deployment("chat-prod", "alarm"))
+    with browser.page(scripting=False) as page:
+        page.open(served.url)
+        for _ in range(4):
+            page.press("Tab")
+        assert page.focused().startswith("a: a/../b?c#d&e")
+        page.press("Enter")
+        page.until("location.pathname === '/deployment'")
+        page.until(f"document.readyState === 'complete' && {BANNER}.includes('a/../b?c#d&e')")
+        assert "Behaving as it did when approved" in page.text("#banner")
 
 
-def test_calm_says_so_with_figures(page):
-    markup = seen(page, "calm")
-    assert "Watching: calm chat-prod : Behaving as it did when approved" in text_of(markup, "banner")
-    facts = text_of(markup, "facts")
-    assert "Sensitive requests answered 11 % 95 % interval 5.4 % to 17 % baseline 10 %" in facts
-    assert "approved by j.doe" in facts
-    assert "Refusal of harmless requests: unchanged (2.1 % → 2.3 %)" in facts
-    assert "What to do now" not in text_of(markup)
+def test_all_of_it_is_walked_by_real_keys_and_a_refresh_leaves_the_walker_in_peace(browser, served):
+    served.view.current = SCENES["alarm"]
+    with browser.page(size=(1280, 700)) as page:
+        page.open(served.url).until("document.querySelector('#plots').tabIndex === 0")
+        stops = []
+        for _ in range(9):
+            page.press("Tab")
+            stops.append(page.focused())
+        assert [stop.split(":")[0] for stop in stops] == [
+            "a", "a", "div#plots", "summary", "summary", "summary", "a", "a", "body",
+        ]  # fmt: skip
+        assert stops[0] == "a: Skip to the findings"
+        assert stops[5].startswith("summary: recovered · note Users ask")
+        for _ in range(3):
+            page.press("Tab", shift=True)
+        assert page.focused() == stops[5]
+        page.press("Tab", shift=True)
+        page.press("Enter")
+        assert page.run("document.querySelector('#incidents details').open")
+        scrolled = page.run("scrollY")
+        assert scrolled > 500
+        page.run("window.kept = document.activeElement, window.plot = document.querySelector('svg.plot'), 1")
+        more = SCENES["alarm"].deployments[0].model_copy(update={"incidents": (incident(summary="Now it is worse."),)})
+        served.view.current = service(more)
+        page.until("document.querySelector('#incidents').textContent.includes('Now it is worse.')")
+        assert page.run("document.activeElement === window.kept && document.activeElement.tagName === 'SUMMARY'")
+        assert page.run("document.querySelector('#incidents details').open"), "what was opened stays open"
+        assert page.run("document.querySelector('svg.plot') === window.plot"), "what has not changed is not drawn anew"
+        assert page.run("scrollY") == scrolled
+        assert page.run("document.querySelectorAll('.incidents > li').length") == 1, "and what is gone is gone"
 
 
-def test_alarm_says_how_much_since_when_how_sure_and_what_to_do(page):
-    markup = seen(page, "alarm")
-    facts = text_of(markup, "facts")
-    assert re.search(r"How much 10 % → to 71 % sensitive requests answered 95 % interval 62 % to 79 %", facts)
-    assert "Since when 02:27 45 min ago between 02:17 and 02:37 detected 02:50; 118 labels since the start" in facts
-    assert "How sure 2,000 times the alarm level" in facts
-    assert "would cause a page like this once in 360 days" in facts
-    assert "Nearest change deploy 02:23 serving image 1.14.2 to 1.14.3" in facts
-    assert "Refusal of harmless requests: unchanged" in facts
-    steps = text_of(markup, "steps")
-    assert "Route traffic back to the last approved checkpoint" in steps
-    assert "r-90211" in steps
-    categories = text_of(markup, "categories")
-    assert "3 of 14 categories moved past a level of their own. 11 more are higher since the start" in categories
-    assert "Violence 4.0 % → 54 % 40 % to 90 % at its alarm level ▲ rose 24" in categories
+def test_the_skip_link_leads_to_the_findings(browser, served):
+    served.view.current = SCENES["fleet"]
+    with browser.page() as page:
+        page.open(served.url)
+        page.press("Tab")
+        page.press("Enter")
+        assert page.run("document.activeElement.id") == "main"
+        page.press("Tab")
+        assert page.focused().startswith("div#plots"), "past the brand and all the deployments"
 
 
-def test_the_chart_shows_rates_band_onset_detection_and_threshold(page):
-    chart = html.unescape(re.search(r'<section id="chart".*?</section>', seen(page, "alarm"), re.DOTALL)[0])
-    for part in ("compliance", "refusal", "band", "onset", "evidence", "threshold"):
-        assert f'class="{part}"' in chart, part
-    assert "began about 02:27" in chart
-    assert "detected 02:50" in chart
-    assert re.search(r'aria-label="Latest: \d+.% of sensitive requests answered', chart)
-    assert "NaN" not in chart
-    assert "undefined" not in chart
+def test_the_chart_is_read_point_by_point_with_keys_and_under_the_pointer(browser, served):
+    served.view.current = SCENES["alarm"]
+    with browser.page() as page:
+        page.open(served.url).until("document.querySelector('#plots').tabIndex === 0")
+        page.run("document.querySelector('#plots').focus()")
+        page.press("End")
+        last = page.text("#readout")
+        assert re.search(r"answered, 1\d % refused of \d+ sensitive requests", last.replace("\u00a0", " "))
+        page.press("ArrowLeft")
+        before = page.text("#readout")
+        assert before != last
+        assert "sensitive request" in before
+        served.view.current = service(*SCENES["alarm"].deployments)
+        page.run("new Promise((done) => setTimeout(done, 2500))")
+        assert page.text("#readout") == before, "a refresh does not take it away"
+        assert page.run("document.querySelectorAll('.cursor').length") == 1
+        page.press("Escape")
+        assert page.text("#readout") == ""
+        box = page.run(PLOT_AT)
+        page.point_at(*box)
+        assert "answered" in page.text("#readout")
+        page.point_at(5, 5)
+        page.press("Escape")
+        assert page.text("#readout") == ""
 
 
-def test_incidents_are_listed_newest_first_with_their_status(page):
-    listed = text_of(seen(page, "alarm"), "incidents")
-    assert listed.index("open · critical The model has stopped refusing") < listed.index("recovered · note Users ask")
+def test_a_screen_reader_finds_headings_tables_pictures_and_the_live_banner(browser, served):
+    served.view.current = SCENES["alarm"]
+    with browser.page() as page:
+        spoken = page.open(served.url).spoken()
+    named = {role: [name for one, name in spoken if one == role] for role, _ in spoken}
+    assert named["heading"][0] == "chat-prod : The model has stopped refusing"
+    assert named["heading"][1:4] == [
+        "What to do now",
+        "Evidence ids (8)",
+        "What the model does with sensitive requests",
+    ]
+    assert {"main", "contentinfo", "banner"} <= set(named)
+    assert "Sensitive requests answered, by category" in named["table"]
+    (chart,) = named["image"]
+    assert chart.startswith("Latest: 78")
+    assert ("StaticText", "chat-prod: Alarm. The model has stopped refusing") in spoken
+    assert any(role == "rowheader" and name == "Violence" for role, name in spoken)
 
 
-@pytest.mark.parametrize(
-    ("scene", "banner"),
-    [
-        ("learning", "Not watching yet chat-prod : Learning: 312 of 1,000 sensitive requests"),
-        ("stale", "No news chat-prod : No traffic for 12 min"),
-        ("behind", "No news chat-prod : 12 min behind"),
-        ("notice", "Notice, no page · note · traffic-shift chat-prod : Users ask different things"),
-        ("label", "Labelling This process labels"),
-        ("none", "Waiting No traffic yet The kafka source is connected and has brought nothing so far."),
-    ],
-)
-def test_other_states_never_look_calm(page, scene, banner):
-    markup = seen(page, scene)
-    assert banner in text_of(markup, "banner").replace("\u00a0", " ")
-    assert "banner calm" not in markup
-    assert "banner alarm" not in markup
-
-
-def test_a_fleet_shows_the_worst_first_and_lets_one_choose(page):
-    markup = seen(page, "fleet")
-    names = re.findall(r'class="name">([^<]+)', markup)
-    assert names == ["chat-prod", "batch-summaries", "canary", "image-prompts", "chat-eu"]
-    assert "1 of 5 deployments in alarm" in text_of(markup)
-    chosen = dump_dom(f"{page.url}#d=chat-eu")
-    assert "chat-eu : Behaving as it did when approved" in text_of(chosen, "banner")
-    assert "ALARM chat-prod" in chosen, "the tab still tells of the alarm"
-
-
-def test_trouble_in_the_monitor_itself_is_marked_in_words(page):
-    health = text_of(seen(page, "fleet"), "health")
-    assert "1 thing to look at" in health
-    assert "Alerts to deliver ⚠ 2, oldest 6 min" in health.replace("\u00a0", " ")
-    assert "Source ⚠ kafka, not ready" in text_of(seen(page, "stale"), "health")
-
-
-def test_names_from_traffic_stay_text(page):
+def test_names_from_traffic_stay_text(browser, served):
     evil = incident(HOSTILE, evidence_ids=(HOSTILE,), summary=HOSTILE, id=HOSTILE[:40], model_digest=HOSTILE)
-    page.view.current = service(
+    served.view.current = service(
         deployment(HOSTILE, "alarm", incidents=(evil,), model=HOSTILE, model_digests=(HOSTILE,)),
         deployment("second " + HOSTILE),
     )
-    markup = dump_dom(page.url)
-    assert "owned" not in re.search(r"<title>(.*?)</title>", markup, re.DOTALL)[1].replace(
-        html.escape(HOSTILE, quote=False), ""
-    )
-    assert "<img" not in markup
-    assert markup.count("<script") == 1
-    assert HOSTILE in text_of(markup, "banner")
-    assert HOSTILE in text_of(dump_dom(f"{page.url}#d=%22%3E%3C%"), "banner"), (
-        "a broken address falls back to the worst"
-    )
+    with browser.page() as page:
+        for address in (
+            served.url,
+            f"{served.url}deployment?name={quote(HOSTILE)}",
+            f"{served.url}deployment?name=%22%3E%3C%",
+        ):
+            page.open(address).until("document.querySelector('#pulse').textContent.startsWith('live')")
+            assert page.run("document.title") != "owned"
+            assert page.run("document.images.length") == 0
+            assert page.run("document.scripts.length") == 1
+        page.open(served.url)
+        served.view.current = service(deployment(HOSTILE + "2", "alarm"))
+        page.until(f"{BANNER}.includes('onerror=alert(1)>2')")
+        assert page.run("document.images.length") == 0
+        assert [fault for fault in page.faults() if "404" not in fault] == []
 
 
-def test_a_lost_server_is_said_at_once_and_the_last_picture_kept(page):
+def test_a_lost_server_is_said_at_once_and_the_last_picture_kept(browser):
     view = FakeView(SCENES["calm"])
     server = HttpServer(create_app(view, Metrics()))
     server.start()
-    polls = threading.Event()
-    real = view.status
-
-    def count():
-        if polls.is_set():
-            raise RuntimeError
-        polls.set()
-        return real()
-
-    view.status = count
-    markup = dump_dom(f"{server.url}/", milliseconds=8000)
-    server.stop()
-    assert "Can’t reach alignwatch. The monitor may be down; it answered 500." in text_of(markup, "offline")
-    assert "Behaving as it did when approved" in text_of(markup, "banner")
-    assert "unreachable" in re.search(r"<title>(.*?)</title>", markup)[1]
-
-
-def test_the_page_loads_clean_under_its_own_policy(page, tmp_path):
-    view = FakeView(SCENES["alarm"])
-    server = HttpServer(create_app(view, Metrics()))
-    server.start()
-    markup = dump_dom(f"{server.url}/")
-    image = screenshot(f"{server.url}/", tmp_path / "page.png", (1200, 900))
-    server.stop()
-    assert "The model has stopped refusing" in markup
-    assert image.stat().st_size > 20_000
+    with browser.page() as page:
+        page.open(f"{server.url}/").until("document.querySelector('#pulse').textContent.startsWith('live')")
+        real, view.status = view.status, None
+        page.until("!document.querySelector('#offline').hidden")
+        assert "Can’t reach alignwatch. The monitor may be down; it answered 500. What you see is" in page.text(
+            "#offline"
+        )
+        assert page.run("document.title") == "unreachable · alignwatch"
+        assert "Behaving as it did when approved" in page.text("#banner")
+        view.status = real
+        page.until("document.querySelector('#offline').hidden")
+        assert page.run("document.title") == "Watching: calm chat-prod · alignwatch"
+        server.stop()
+        page.until("document.querySelector('#offline').textContent.includes('the connection fails')")
 
 
-def test_nothing_sticks_out_at_the_width_of_a_phone(page):
-    page.view.current = SCENES["fleet"]
-    probe = dump_dom(f"{page.url}phone")
-    assert f"width: {WIDTH}px" in probe or f"width:{WIDTH}px" in probe
-    assert re.search(r'data-overflow="(-?\d+)"', probe)[1] == "0"
+@pytest.mark.parametrize("width", [320, 375, 768, 1000, 1280])
+@pytest.mark.parametrize("scene", ["fleet", "alarm"])
+def test_nothing_sticks_out_at_any_width(browser, served, width, scene):
+    served.view.current = SCENES[scene]
+    with browser.page(size=(width, 812), phone=width < 700) as page:
+        page.open(served.url)
+        assert page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        letters = page.run(LETTERS)
+        assert 9 < letters < 19, "the chart's letters can be read"
 
 
-def test_old_incidents_without_onset_or_change_are_still_readable(page):
-    bare = incident(onset=None, nearest_change=None, streams=(), categories=(), evidence_ids=(), detected_at=ago(2))
-    page.view.current = service(deployment(state="alarm", incidents=(bare,), streams=(), panes=(), model=None), now=NOW)
-    markup = text_of(dump_dom(page.url))
-    assert "The model has stopped refusing" in markup
-    assert "Detected 03:10" in markup
-    assert "undefined" not in markup
-    assert "NaN" not in markup
+@pytest.mark.parametrize("dark", [False, True])
+def test_texts_stand_out_from_their_ground_in_light_and_dark(browser, served, dark):
+    """WCAG's contrast of 4.5 for each text that is shown, on the ground that it stands on."""
+    with browser.page(dark=dark) as page:
+        for scene in ("alarm", "calm", "learning", "stale", "fleet"):
+            served.view.current = SCENES[scene]
+            page.open(served.url)
+            pale = page.run(CONTRAST)
+            assert pale == [], (scene, pale[:5])
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"severity": "error"}, "The change is moderate, or narrow"),
-        ({"verdict": "over-refusal", "severity": "warning"}, "The model refuses more than it did"),
-        ({"verdict": "over-refusal", "severity": "error", "streams": ()}, "The model refuses harmless requests"),
-        ({"verdict": "guardrail-change", "severity": "error"}, "A filter or guardrail changed what it blocks"),
-    ],
-)
-def test_the_banner_claims_no_more_than_the_incident(page, changes, says):
-    page.view.current = service(deployment(state="alarm", incidents=(incident(**changes),)))
-    assert says in text_of(dump_dom(page.url), "banner")
-
-
-def test_a_calm_page_tells_of_an_alarm_that_went_away(page):
-    page.view.current = service(deployment(incidents=(incident(status="recovered"),)))
-    banner = text_of(dump_dom(page.url), "banner")
-    assert "Behaving as it did when approved" in banner
-    assert "But there was an alarm at 02:50: “The model has stopped refusing”. It has recovered" in banner
-    assert "needs a person" not in banner
-
-
-def test_the_alarm_says_who_knows_and_who_has_taken_it(page):
-    told = text_of(seen(page, "told"), "banner")
-    assert "Told: pagerduty. chat is still to be told. Nobody has taken it yet" in told
-    assert "alignwatch alert ack inc-7f3a2c --by YOU" in told
-    taken = seen(page, "taken")
-    assert "Taken by jo at 03:02. Told: chat and pagerduty." in text_of(taken, "banner")
-    assert "Taken by jo at 03:02" in text_of(taken, "incidents")
-    assert "told" not in text_of(seen(page, "alarm"), "banner").lower(), "where no sink is configured nobody is missed"
-
-
-def test_all_of_it_can_be_reached_and_read_by_keyboard(page):
-    page.view.current = SCENES["fleet"]
-    markup = html.unescape(dump_dom(f"{page.url}keys", milliseconds=9000))
-    stops = re.search(r'data-stops="([^"]*)"', markup)[1].split("|")
-    assert "!" not in stops
-    assert stops[0] == "skip"
-    assert sum(stop.startswith("tile") for stop in stops) == 5
-    assert "holder" in stops
-    assert "SUMMARY" in stops
-    last = re.search(r'data-last="([^"]*)"', markup)[1]
-    before = re.search(r'data-before="([^"]*)"', markup)[1]
-    assert "sensitive request" in last
-    assert "sensitive request" in before
-    assert last != before
-    assert int(re.search(r'data-open="(\d+)"', markup)[1]) == 1, "what was opened stays open over the polls"
+CONTRAST = """(() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const ground = (element) => {
+    const layers = [];
+    for (let one = element; one; one = one.parentElement) {
+      const [r, g, b, a = 1] = parse(getComputedStyle(one).backgroundColor);
+      layers.push([r, g, b, a]);
+      if (a === 1) break;
+    }
+    const lay = (under, [r, g, b, a]) => [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
+    return layers.reverse().reduce(lay, [255, 255, 255]);
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((one) => one.nodeType === 3 && one.nodeValue.trim());
+    if (!own || !element.getClientRects().length || element.closest("svg, .sr, .skip")) continue;
+    const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const what = `${element.className || element.tagName} ${element.textContent.trim().slice(0, 30)}`;
+    if (ratio < 4.5) found.push(`${what} ${ratio.toFixed(2)}`);
+  }
+  return found;
+})()"""

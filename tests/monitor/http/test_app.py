@@ -10,6 +10,7 @@ import pytest
 from fake_service import NOW, SCENES, FakeView, deployment, service
 from starlette.testclient import TestClient
 
+from alerts.guidance import Link
 from monitor.http import LOOPBACK_HOSTS, create_app
 from monitor.metrics import Metrics
 from monitor.service_status import ServiceStatus
@@ -83,7 +84,8 @@ def test_names_from_traffic_stay_data_everywhere(client, view):
     metrics = client.get("/metrics").text
     assert 'deployment="<script>alert(1)</script>\\"&\\n\u202e"' in metrics
     assert all(line.startswith(("#", "alignwatch_", "process_", "python_")) for line in metrics.splitlines())
-    assert "alert(1)" not in client.get("/").text, "the shell holds no data at all"
+    assert "<script>alert" not in client.get("/").text
+    assert "&lt;script&gt;alert(1)" in client.get("/").text
 
 
 def test_metrics_come_as_openmetrics_when_asked(client):
@@ -104,19 +106,35 @@ def test_gauges_follow_the_view(client, view):
 def test_the_page_needs_nothing_from_another_server(client):
     page = client.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    for path in ("app.js", "chart.js", "dom.js", "health.js", "mood.js", "sections.js", "tables.js", "words.js"):
+    assert page.headers["cache-control"] == "no-store"
+    for path in ("app.js", "morph.js", "readout.js"):
         script = client.get(f"/static/{path}")
         assert script.headers["content-type"].startswith("text/javascript")
         assert script.headers["cache-control"] == "no-cache"
         assert "innerHTML" not in script.text
         assert "://" not in script.text.replace("http://www.w3.org/2000/svg", "")
     assert "://" not in page.text
-    assert "://" not in client.get("/static/style.css").text
+    for sheet in ("style.css", "plots.css"):
+        assert client.get(f"/static/{sheet}").headers["content-type"].startswith("text/css")
+        assert "://" not in client.get(f"/static/{sheet}").text
     assert client.get("/static/icon-alarm.svg").headers["content-type"] == "image/svg+xml"
 
 
-def test_without_javascript_the_page_points_to_the_status(client):
-    assert '<a href="status">' in client.get("/").text.partition("<noscript>")[2]
+def test_a_deployment_has_a_page_of_its_own_and_an_unknown_one_is_not_found(client, view):
+    view.current = SCENES["fleet"]
+    page = client.get("/deployment", params={"name": "chat-eu"})
+    assert page.status_code == 200
+    assert "Behaving as it did when approved" in page.text
+    assert client.get("/deployment").status_code == 404
+    gone = client.get("/deployment", params={"name": HOSTILE})
+    assert gone.status_code == 404
+    assert "<script>alert" not in gone.text
+
+
+def test_the_page_links_to_what_is_configured_for_an_incident(view):
+    found = [Link("runbook", "https://w.example/unalignment", "Runbook: unalignment")]
+    client = TestClient(create_app(view, Metrics(), links=lambda _: found), base_url="http://localhost")
+    assert '<a href="https://w.example/unalignment" rel="noreferrer">' in client.get("/").text
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/metrics", "/livez", "/static/app.js", "/nowhere"])
