@@ -79,8 +79,8 @@ class Runtime(Record):
     languages: Languages
 
     def digest(self) -> str:
-        """`sha256:...` of the canonical JSON of this record."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """`sha256:...` of the canonical JSON of this record; what a later version adds and a card leaves out is not in it."""
+        text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
