@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 from collections import Counter, deque
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, Literal, NamedTuple, Protocol
 
@@ -97,6 +98,16 @@ class CircuitBreaker:
                 f" (more than {self._share * 100:g} %)"
             )
 
+    def succeeded(self, n: int) -> None:
+        """Count `n` records that were read, as `record` would one by one."""
+        # One by one only while the next may be the one that lets it open: from then on successes lower the share.
+        while n > 0 and (len(self._recent) < self._minimum or self._failures > self._share * len(self._recent)):
+            self.record(ok=True)
+            n -= 1
+        forgotten = max(0, len(self._recent) + n - (self._recent.maxlen or 0))
+        self._failures -= sum(not ok for ok in islice(self._recent, forgotten))
+        self._recent.extend(repeat(True, n))  # noqa: FBT003 - a value to repeat
+
     def reset(self) -> None:
         """Close it and forget the past."""
         self._recent.clear()
@@ -144,9 +155,9 @@ class DeadLetters:
         if self._destination is not None:
             self._destination.put(letter_of(record, error, full=self._config.body == "full"))
 
-    def decoded(self) -> None:
-        """Count a record that was read."""
-        self._breaker.record(ok=True)
+    def decoded(self, n: int = 1) -> None:
+        """Count `n` records that were read, after everything that was told before."""
+        self._breaker.succeeded(n)
 
     @property
     def breaker_open(self) -> bool:

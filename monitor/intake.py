@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
@@ -118,6 +119,9 @@ class ExchangeIntake:
             guards.limits, seconds=config.join_seconds, capacity=config.join_capacity, max_bytes=config.join_bytes
         )
         self._newest = 0.0
+        self._read = 0
+        self._ends: Counter[tuple[str, str, str | None]] = Counter()
+        """Exchanges of the batch in hand by deployment, finish, and the gateway's word where that is unknown."""
 
     @property
     def sampler(self) -> Sampler:
@@ -129,6 +133,7 @@ class ExchangeIntake:
         guards = self._guards
         guards.metrics.received(len(records))
         exchanges = [one for record in records for one in self._decode(record)]
+        self._tell()
         self._give_up()
         selected = self._sampler.select(exchanges)
         guards.metrics.unsampled(len(exchanges) - len(selected))
@@ -168,14 +173,29 @@ class ExchangeIntake:
         try:
             found = decode_record(record, limits=guards.limits, default_deployment=guards.config.default_deployment)
         except PartlyDecodedError as error:
-            guards.reject(record, error)
+            self._reject(record, error)
             found = error.decoded
         except DecodeError as error:
-            guards.reject(record, error)
+            self._reject(record, error)
             return ()
         else:
-            guards.dead_letters.decoded()
+            self._read += 1
         return self._credible(self._complete(found, record), record)
+
+    def _reject(self, record: Record, error: DecodeError) -> None:
+        # The circuit breaker wants to know what was read before, first.
+        self._tell()
+        self._guards.reject(record, error)
+
+    def _tell(self) -> None:
+        """Counts what was read since the last time: once a batch, as a metric costs as much as sampling does."""
+        guards = self._guards
+        guards.dead_letters.decoded(self._read)
+        guards.metrics.decoded(sum(self._ends.values()))
+        for (deployment, finish, raw), n in self._ends.items():
+            guards.metrics.finished(deployment, finish, raw, n)
+        self._read = 0
+        self._ends.clear()
 
     def _complete(self, found: Iterable[Found], record: Record) -> Iterator[Exchange]:
         """The exchanges, those that a half completes among them."""
@@ -192,7 +212,7 @@ class ExchangeIntake:
         try:
             return self._joins.add(half, record, self._now())
         except DecodeError as error:
-            self._guards.reject(record, error)
+            self._reject(record, error)
             return ()
 
     def _now(self) -> float:
@@ -205,12 +225,13 @@ class ExchangeIntake:
 
     def _credible(self, exchanges: Iterable[Exchange], record: Record) -> list[Exchange]:
         guards = self._guards
-        every = list(exchanges)
-        guards.metrics.decoded(len(every))
-        for one in every:
+        credible = []
+        for one in exchanges:
             raw = countable(one.finish_reason) if one.finish == "unknown" and one.finish_reason else None
-            guards.metrics.finished(one.deployment, one.finish or "none", raw)
-        return [one for one in every if guards.credible(one.timestamp.timestamp(), record)]
+            self._ends[one.deployment, one.finish or "none", raw] += 1
+            if guards.clock is None or guards.credible(one.timestamp.timestamp(), record):
+                credible.append(one)
+        return credible
 
     @property
     def waiting(self) -> int:

@@ -174,11 +174,11 @@ class Metrics:
         reason = self._reasons(reason)
         self._count("dead_letters", self._dead_letters.labels(reason), n, reason)
 
-    def finished(self, deployment: str, finish: str, raw: str | None) -> None:
-        """An exchange's answer ended so; `raw` is the gateway's word where it is `unknown`."""
-        self._finished.labels(self._deployments(deployment), finish).inc()
+    def finished(self, deployment: str, finish: str, raw: str | None, n: int = 1) -> None:
+        """`n` exchanges' answers ended so; `raw` is the gateway's word where it is `unknown`."""
+        self._finished.labels(self._deployments(deployment), finish).inc(n)
         if raw is not None:
-            self._unknown_finish.labels(self._raw_finishes(raw)).inc()
+            self._unknown_finish.labels(self._raw_finishes(raw)).inc(n)
 
     def skipped(self, reason: str, n: int = 1) -> None:
         """`n` parts of a record are no exchange: a span of another kind, a call without its text."""

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alignwatch import Exchange, Selection
 from monitor.clock import Clock
-from monitor.text import prompt_text
+from monitor.text import prompt_alone
 
 Probability = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 DropReason = Literal["rate", "screen", "budget"]
@@ -94,7 +94,7 @@ class Budget:
 
     The share depends on the past (time, and how many were selected) and on the batch's size, never on what the batch
     holds, so that thinning by it is independent of content. The bucket may go into debt by a burst; debt lowers the
-    share. Before anything is known, a batch is taken to be wanted whole: a backlog at the start must not pass unthinned.
+    share. Before anything is known a batch is taken to be wanted whole: a backlog at the start must not pass unthinned.
 
     Args:
         per_second: tokens a second.
@@ -194,7 +194,7 @@ class Sampler:
     def _hits(self, exchanges: list[Exchange]) -> list[bool]:
         if self._screen is None or not exchanges:
             return [False] * len(exchanges)
-        scores = self._screen.score([prompt_text(one)[0] for one in exchanges])
+        scores = self._screen.score([prompt_alone(one) for one in exchanges])
         threshold = self._screen.threshold
         return [bool(score >= threshold) for score in scores]
 

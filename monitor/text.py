@@ -24,10 +24,18 @@ def prompt_text(exchange: Exchange) -> tuple[str, str]:
     judged is the classifier's decision, which names it `unlabelable`.
     """
     messages = exchange.messages or ()
+    if exchange.prompt is None:
+        messages = messages[: max(0, _last_asked(messages))]
+    return prompt_alone(exchange), _context(messages)
+
+
+def prompt_alone(exchange: Exchange) -> str:
+    """The prompt that is judged, without the work of putting its context together."""
     if exchange.prompt is not None:
-        return exchange.prompt, _context(messages)
+        return exchange.prompt
+    messages = exchange.messages or ()
     last = _last_asked(messages)
-    return (messages[last].content, _context(messages[:last])) if last >= 0 else ("", "")
+    return messages[last].content if last >= 0 else ""
 
 
 def _last_asked(messages: Sequence[Message]) -> int:

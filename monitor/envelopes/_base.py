@@ -43,6 +43,8 @@ class Context:
 
     def header(self, names: tuple[str, ...]) -> str | None:
         """The first of these headers that is there and not empty."""
+        if not self.headers:
+            return None
         return next((value for name in names if (value := self.headers.get(name))), None)
 
 

@@ -19,7 +19,7 @@ from monitor.envelopes._pair import blocked_reply, exchanges_of, reply_of
 from monitor.envelopes._requests import Asked, asked_of
 from monitor.errors import DecodeError
 
-_MARKS: Final = frozenset({
+MARKS: Final = frozenset({
     "call_type", "hidden_params", "custom_llm_provider", "litellm_call_id", "model_map_information", "status_fields",
 })  # fmt: skip
 _ENOUGH: Final = 2
@@ -41,8 +41,8 @@ class LiteLLMDecoder:
             return "not an object"
         if "messages" not in obj or "response" not in obj:
             return "needs messages and response"
-        if len(_MARKS & obj.keys()) < _ENOUGH:
-            return f"needs at least {_ENOUGH} of {', '.join(sorted(_MARKS))}"
+        if len(MARKS & obj.keys()) < _ENOUGH:
+            return f"needs at least {_ENOUGH} of {', '.join(sorted(MARKS))}"
         return None
 
     def decode(self, obj: Any, context: Context) -> Sequence[Found]:

@@ -23,7 +23,10 @@ class NativeDecoder:
         """None when at least two of the known keys are there, and the answer is not another format's object."""
         if not isinstance(obj, dict):
             return "not an object"
-        if isinstance(obj.get("response"), dict | list):
+        response = obj.get("response")
+        if isinstance(response, str) and "id" in obj:
+            return None
+        if isinstance(response, dict | list):
             return "response is an object or array, a provider's body; here it is the answer's text"
         found = KNOWN & obj.keys()
         if len(found) < ENOUGH:

@@ -14,6 +14,7 @@ from monitor.envelopes._cloudevents import attributes_of, half_of, is_structured
 from monitor.envelopes._fieldmap import FieldMapDecoder
 from monitor.envelopes._fieldmap_config import FieldMap
 from monitor.envelopes._kong import KongDecoder
+from monitor.envelopes._litellm import MARKS as LITELLM_MARKS
 from monitor.envelopes._litellm import LiteLLMDecoder
 from monitor.envelopes._native import NativeDecoder
 from monitor.envelopes._openai import AnthropicDecoder, BedrockPairDecoder, OpenAIChatDecoder, ResponsesDecoder
@@ -23,6 +24,7 @@ from monitor.envelopes._telemetry import OtlpDecoder, decode_protobuf
 from monitor.errors import DecodeError
 from monitor.sources import Header, Record
 
+_NATIVE: Final = NativeDecoder()
 DECODERS: Final[tuple[Decoder, ...]] = (
     OtlpDecoder(),
     LiteLLMDecoder(),
@@ -33,9 +35,14 @@ DECODERS: Final[tuple[Decoder, ...]] = (
     BedrockPairDecoder(),
     ResponsesDecoder(),
     OpenAIChatDecoder(),
-    NativeDecoder(),
+    _NATIVE,
 )
 """In the order of trial: the one with the most telling shape first, the most lenient last."""
+TELLING: Final = frozenset({
+    "specversion", "resourceSpans", "resourceLogs", "schemaType", "llm_request", "llm_response_text", "llm_summary",
+    "ai", "request",
+}) | LITELLM_MARKS  # fmt: skip
+"""Without one of these keys an object is of no known format but the native one, and no other decoder need be asked."""
 CLOUD_EVENT: Final = "cloudevent"
 OTLP_PROTOBUF: Final = "otlp-protobuf"
 _KEPT_HEADER: Final = 512
@@ -106,6 +113,8 @@ def decode_value(value: bytes, limits: DecodeLimits, context: Context, unwrapped
 
 
 def _decode_one(obj: Any, limits: DecodeLimits, context: Context, unwrapped: int) -> Sequence[Found]:
+    if not limits.field_maps and isinstance(obj, dict) and TELLING.isdisjoint(obj) and _NATIVE.why_not(obj) is None:
+        return _NATIVE.decode(obj, context)
     if not is_structured(obj) or unwrapped >= _MAX_UNWRAPPED:
         return decode_object(obj, context, decoders_for(limits.field_maps))
     attributes, data = unwrap(obj)

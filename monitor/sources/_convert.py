@@ -42,7 +42,7 @@ def source_error(error: KafkaError) -> SourceError:
 def record_of(where: TopicPartition, message: Any) -> Record:
     """One message, undecoded."""
     timestamp = message.timestamp / 1000 if message.timestamp is not None and message.timestamp >= 0 else None
-    headers = tuple((name, value or b"") for name, value in message.headers)
+    headers = tuple([(name, value or b"") for name, value in message.headers]) if message.headers else ()
     return Record(message.value or b"", where, message.offset, headers, message.key, timestamp)
 
 

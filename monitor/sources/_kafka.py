@@ -132,14 +132,12 @@ class KafkaSource:
             consumer.pause(*consumer.assignment())
             self._put_back(consumer, batches)
             return []
-        records = [
-            record_of(TopicPartition(*part), message)
-            for part, messages in batches.items()
-            if TopicPartition(*part) not in moved and TopicPartition(*part) in held
-            for message in messages
-        ]
-        for record in records:
-            self._next[record.where] = record.offset + 1
+        records: list[Record] = []
+        for part, messages in batches.items():
+            where = TopicPartition(*part)
+            if messages and where not in moved and where in held:
+                records += [record_of(where, message) for message in messages]
+                self._next[where] = records[-1].offset + 1
         self._count_waiting(consumer)
         return records
 

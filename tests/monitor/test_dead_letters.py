@@ -164,6 +164,19 @@ def test_the_breaker_counts_exactly_the_latest_records(oks: list[bool]) -> None:
         assert one.open == (before or expected)
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=12))
+def test_successes_counted_together_are_those_counted_one_by_one(runs: list[tuple[bool, int]]) -> None:
+    together, singly = breaker(), breaker()
+    for ok, n in runs:
+        if ok:
+            together.succeeded(n)
+        for _ in range(n):
+            singly.record(ok=ok)
+            if not ok:
+                together.record(ok=False)
+        assert vars(together) == vars(singly)
+
+
 def test_a_failed_call_upstream_says_nothing_about_the_format() -> None:
     letters = MemoryDeadLetters(DeadLetterConfig(breaker_window=10, breaker_minimum=1))
     for _ in range(50):
