@@ -79,7 +79,7 @@ class Runtime(Record):
     languages: Languages
 
     def digest(self) -> str:
-        """`sha256:...` of the canonical JSON of this record; what a later version adds and a card leaves out is not in it."""
+        """`sha256:...` of the canonical JSON without defaults: a field that is new changes no old card."""
         text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
