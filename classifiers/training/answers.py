@@ -33,7 +33,7 @@ CAPS = {
     "sherdencooper/GPTFuzz": 3200,
 }
 """Rows of a source in one epoch: three sources would otherwise be most of the data."""
-OWN = 2600
+OWN = 4500
 COMPOSED = 1500
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
@@ -93,7 +93,7 @@ def _own() -> Iterable[Answer]:
             harm = raw.get("response_harm")
             target = smooth(ONE[raw["behaviour"]], 0.03)
             yield Answer(
-                raw["response"], target, None if harm is None else float(harm), 2.0, "own", f"own:{raw['kind']}"
+                raw["response"], target, None if harm is None else float(harm), 1.6, "own", f"own:{raw['kind']}"
             )
 
 

@@ -18,6 +18,7 @@ from classifiers.runtime import MODEL, TOKENIZER, Encoder
 from classifiers.screen import SCREEN
 from classifiers.training.batches import sequences
 from classifiers.training.calibrate import choose, fit_all
+from classifiers.training.compensate import own_sequences
 from classifiers.training.devset import LANGUAGES, Answers, Floats, Logits, Requests, dev_answers, dev_prompts
 from classifiers.training.evaluate import COMPLIANCE, rates_of
 from classifiers.training.export import export_float, quantise
@@ -50,7 +51,7 @@ def export(weights: Path, folder: Path, work: Path) -> dict[str, Any]:
     network = Network()
     network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
     export_float(network, work / FLOAT)
-    quantise(work / FLOAT, folder / MODEL, levels=LEVELS)
+    quantise(work / FLOAT, folder / MODEL, own_sequences(), levels=LEVELS)
     shutil.copyfile(BASE / "tokenizer.json", folder / TOKENIZER)
     tokenizer().save(str(folder / TOKENIZER), pretty=False)
     return make_screen(folder)

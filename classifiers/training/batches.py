@@ -13,7 +13,7 @@ from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
 from classifiers.training.answers import Answer
 from classifiers.training.network import ANSWER_WINDOW, REQUEST_WINDOW, special_tokens
 from classifiers.training.requests import Request
-from classifiers.windows import clip, frame, visible_answer
+from classifiers.windows import Window, clip, frame, visible_answer
 
 BATCH_TOKENS = 4096
 BATCH_ROWS = 64
@@ -29,9 +29,11 @@ class Batch:
     examples: Sequence[Request] | Sequence[Answer]
 
 
-def sequences(texts: Sequence[str], tok: Tokenizer, *, answers: bool) -> list[list[int]]:
-    """Framed token sequences, as at run time."""
-    special, window = special_tokens(tok), ANSWER_WINDOW if answers else REQUEST_WINDOW
+def sequences(
+    texts: Sequence[str], tok: Tokenizer, *, answers: bool, answer_window: Window = ANSWER_WINDOW
+) -> list[list[int]]:
+    """Framed token sequences, as at run time unless another window is given."""
+    special, window = special_tokens(tok), answer_window if answers else REQUEST_WINDOW
     clipped = [clip(visible_answer(text) if answers else text) for text in texts]
     return [frame(e.ids, window, special) for e in tok.encode_batch(clipped, add_special_tokens=False)]
 
@@ -62,12 +64,14 @@ def _groups(lengths: Sequence[int], rng: random.Random) -> list[list[int]]:
     return [*groups, group] if group else groups
 
 
-def epoch(requests: Sequence[Request], answers: Sequence[Answer], tok: Tokenizer, seed: int) -> list[Batch]:
-    """All batches of one epoch, request and answer batches shuffled together."""
+def epoch(
+    requests: Sequence[Request], answers: Sequence[Answer], tok: Tokenizer, seed: int, window: Window = ANSWER_WINDOW
+) -> list[Batch]:
+    """All batches of one epoch, request and answer batches shuffled together; `window` is what is read of answers."""
     rng = random.Random(seed)
     found: list[Batch] = []
     for examples, kind in ((requests, REQUEST_TYPE), (answers, ANSWER_TYPE)):
-        rows = sequences([e.text for e in examples], tok, answers=kind == ANSWER_TYPE)
+        rows = sequences([e.text for e in examples], tok, answers=kind == ANSWER_TYPE, answer_window=window)
         found += [
             Batch(*pad([rows[i] for i in group], kind), [examples[i] for i in group])  # type: ignore[arg-type]
             for group in _groups([len(r) for r in rows], rng)

