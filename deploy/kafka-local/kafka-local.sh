@@ -13,6 +13,7 @@
 #              KAFKA_LOCAL_JARS  where the jars are kept         (default .cache/kafka/jars under the repository)
 #              KAFKA_LOCAL_START_SECONDS  how long a start may take (default 90)
 #              KAFKA_LOCAL_HEAP  the broker's heap               (default 512m)
+#              KAFKA_LOCAL_CLUSTER_ID  22 characters of base64 that all nodes of a cluster share (default random)
 #              KAFKA_LOCAL_PROPERTIES  a file of further settings, which win over the ones below (listeners, TLS, SASL)
 # Needs a JDK or JRE >= 17, and Maven for the first download.
 set -euo pipefail
@@ -117,7 +118,9 @@ start() {
   write_config
   if [[ ! -f $dir/data/meta.properties ]]; then
     # A cluster id is 16 random bytes in URL-safe base64: not worth a Java start of its own.
-    kafka_java kafka.tools.StorageTool format -t "$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')" \
+    local id
+    id=${KAFKA_LOCAL_CLUSTER_ID:-$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | tr -d '=')}
+    kafka_java kafka.tools.StorageTool format -t "$id" \
       -c "$dir/server.properties" >"$dir/format.log" 2>&1 || fail "formatting failed; see $dir/format.log"
   fi
   # Descriptors of the caller are closed, or whoever reads its output would wait for the broker to end.
@@ -164,5 +167,5 @@ case ${1:-} in
   status) status ;;
   topic) topic "${2:-}" "${3:-1}" ;;
   jars) need_java; fetch_jars ;;
-  *) sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

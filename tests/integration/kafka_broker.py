@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -34,15 +35,23 @@ def free_ports(count: int) -> list[int]:
 class KafkaBroker:
     """A single KRaft node in `folder`; `bootstrap` stays the same over kills and restarts.
 
-    `properties` are broker settings that win over the script's; `{port}` and `{controller_port}` are filled in.
+    `properties` are broker settings that win over the script's; `{port}` and `{controller_port}` are filled in. A node
+    of a cluster is told its two ports and the id of the cluster.
 
     >>> broker = KafkaBroker(tmp_path)          # doctest: +SKIP
     >>> broker.start(); broker.bootstrap        # doctest: +SKIP
     '127.0.0.1:40123'
     """
 
-    def __init__(self, folder: Path, properties: str = "", heap: str = "512m") -> None:
-        port, controller_port = free_ports(2)
+    def __init__(
+        self,
+        folder: Path,
+        properties: str = "",
+        heap: str = "512m",
+        ports: Sequence[int] | None = None,
+        cluster_id: str | None = None,
+    ) -> None:
+        port, controller_port = ports or free_ports(2)
         self.bootstrap = f"127.0.0.1:{port}"
         self._folder = folder
         self._environment = {
@@ -53,6 +62,8 @@ class KafkaBroker:
             "KAFKA_LOCAL_HEAP": heap,
             "KAFKA_LOCAL_START_SECONDS": "200",
         }
+        if cluster_id is not None:
+            self._environment["KAFKA_LOCAL_CLUSTER_ID"] = cluster_id
         if properties:
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / "more.properties"
@@ -84,6 +95,13 @@ class KafkaBroker:
             except ProcessLookupError:
                 return
 
+    def kill_if_running(self) -> None:
+        """The same, for a broker that may be gone already or may never have started."""
+        try:
+            self.kill()
+        except (ProcessLookupError, FileNotFoundError):
+            return
+
     def restart(self) -> None:
         """Start again on the same data and ports; wait until it answers."""
         self._script("start")
@@ -98,7 +116,8 @@ class KafkaBroker:
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         configs = {key.replace("_", "."): value for key, value in settings.items()}
         try:
-            admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+            # -1: as many replicas as the broker makes by default, one for each of its nodes.
+            admin.create_topics([NewTopic(name, partitions, -1, topic_configs=configs)])
         finally:
             admin.close()
         return name
