@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
+from alerts._herald import Herald, NoticeHook
+from alerts.changes import ChangeQueue
 from alerts.config import AlertsConfig
 from alerts.errors import OutboxError
 from alerts.outbox import LONGEST_WAIT, Entry, Outbox
@@ -23,8 +25,6 @@ CHORES_SECONDS: Final = 3600.0
 
 DeliveryHook = Callable[[str, Literal["sent", "retry", "rejected"]], None]
 """Told the sink's name and what came of a delivery; for counters. It must not raise."""
-NoticeHook = Callable[[str, str], None]
-"""Told the sink's name and a sentence that an operator should read; for the log. It must not raise."""
 
 
 class Courier:
@@ -73,6 +73,7 @@ class Courier:
         self._refresh = getattr(sink, "refresh_seconds", None)
         self._refresh_at = 0.0
         self._new = True
+        self._herald = Herald(sink, on_notice)
 
     def step(self) -> float:
         """Deliver at most one event; returns the seconds until the next step is worth while, 0 for at once."""
@@ -105,6 +106,7 @@ class Courier:
         except sqlite3.Error as error:
             raise OutboxError(f"outbox: {self._database} can't be opened: {error}") from error
         self._outbox = Outbox(self._connection, now=self._now, rng=self._rng, backoff=self._config.backoff)
+        self._herald.queue = ChangeQueue(self._connection, self._now)
         return self._outbox
 
     def _deliver_next(self, outbox: Outbox) -> float:
@@ -117,7 +119,8 @@ class Courier:
         owed = {entry.seq for entry, _ in self._owed}
         entry = next((one for one in outbox.due(self.sink.name, len(owed) + 1) if one.seq not in owed), None)
         if entry is None:
-            return TROUBLE_SECONDS if owed else self._idle(outbox, now)
+            # What rings nobody goes when nothing waits that does.
+            return TROUBLE_SECONDS if owed else 0.0 if self._herald.tell(now) else self._idle(outbox, now)
         if not self._bucket.take(now):
             return self._bucket.wait(now)
         self._owed.append((entry, self._attempt(entry)))
@@ -169,8 +172,8 @@ class Courier:
         if self._refresh is not None and now >= self._refresh_at:
             self._refresh_at = now + self._refresh
             self._repeat(outbox)
-        at = outbox.next_due(self.sink.name)
-        return IDLE_SECONDS if at is None else min(IDLE_SECONDS, max(0.05, at - now))
+        at, wait = outbox.next_due(self.sink.name), self._herald.wait(now)
+        return min(wait, IDLE_SECONDS if at is None else min(IDLE_SECONDS, max(0.05, at - now)))
 
     def _repeat(self, outbox: Outbox) -> None:
         """Tell again what is open, to a receiver that forgets; a failure is told again at the next turn."""
@@ -198,6 +201,7 @@ class Courier:
                 if dropped:
                     self._on_notice(self.sink.name, f"{dropped} events waited for sinks that are no longer configured")
             outbox.prune(self._config.retention_days * 86400.0)
+            self._herald.prune(self._config.retention_days * 86400.0)
         except OutboxError as error:
             self._chores_at = now + IDLE_SECONDS
             self._on_notice(self.sink.name, str(error))

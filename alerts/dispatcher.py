@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alerts._courier import Courier, DeliveryHook, NoticeHook
+from alerts._courier import Courier, DeliveryHook
+from alerts._herald import NoticeHook
 from alerts.config import AlertsConfig
 from alerts.sinks import Sink
 

@@ -32,6 +32,12 @@ class Route:
     """Names or shell patterns; all when empty."""
     verdicts: tuple[Verdict, ...] = ()
     """All when empty."""
+    changes: bool = False
+    """Whether the sink is told of changes, apart from incidents."""
+
+    def hears(self, deployment: str | None) -> bool:
+        """Whether a change of this deployment is for this sink; None is a change that concerns all."""
+        return self.changes and (deployment is None or self._covers(deployment))
 
     def opens(self, incident: Incident) -> bool:
         """Whether this incident is for this sink; one that is open there is followed to its end all the same."""
@@ -39,9 +45,12 @@ class Route:
             return False
         if self.verdicts and incident.verdict not in self.verdicts:
             return False
+        return self._covers(incident.deployment)
+
+    def _covers(self, deployment: str) -> bool:
         # Not fnmatch alone: it would read the brackets of a name that is meant as it stands.
-        named = incident.deployment in self.deployments
-        return not self.deployments or named or any(fnmatchcase(incident.deployment, one) for one in self.deployments)
+        named = deployment in self.deployments
+        return not self.deployments or named or any(fnmatchcase(deployment, one) for one in self.deployments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ _BEFORE_ONSET: Final = timedelta(hours=1)
 NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
     {
         "unalignment": (
-            "Contain: route traffic back to the last approved checkpoint, take the deployment out of rotation, or put a"
-            " guardrail in front of it.",
+            "Contain: go back to the last approved checkpoint, take this one out, or put a guardrail before it.",
             "Compare the weights digest that is served with the approved one; name and version may be unchanged.",
             "Find what was deployed just before the onset: checkpoint, adapter, system prompt, serving image.",
             "Look up the evidence ids in the gateway's own access-controlled log; alignwatch keeps no text.",
@@ -43,7 +42,7 @@ NEXT_STEPS: Final = MappingProxyType[Verdict, tuple[str, ...]](
         ),
         "degenerate": (
             "Send a benign request by hand; a collapsed model shows at once.",
-            "Roll back the last deploy; suspects are weights, quantisation, chat template, tokenizer, sampling settings.",
+            "Roll back the last deploy: weights, quantisation, chat template, tokenizer or sampling settings.",
         ),
         "guardrail-change": (
             "If less is blocked than before, treat it as a security event: harm reaches the model unfiltered.",
@@ -83,9 +82,20 @@ def links(incident: Incident, config: AlertsConfig) -> list[Link]:
         found.append(Link("dashboard", _fill(config.dashboard_url, incident, _quoted), "Dashboard around the onset"))
     if config.runbook_url is not None:
         found.append(Link("runbook", _fill(config.runbook_url, incident, _quoted), f"Runbook: {incident.verdict}"))
-    if config.status_url is not None:
-        found.append(Link("status", config.status_url, "Status page"))
-    return found
+    page = status_link(config, incident.deployment)
+    return [*found, page] if page is not None else found
+
+
+def status_link(config: AlertsConfig, deployment: str | None) -> Link | None:
+    """The status page, at the deployment; None where it is not configured."""
+    if config.status_url is None:
+        return None
+    if deployment is None:
+        return Link("status", config.status_url, "Status page")
+    # The page of a deployment lies beside the first page, in whatever folder a proxy shows that.
+    folder, _, rest = config.status_url.partition("?")
+    base = folder if folder.endswith("/") else f"{folder}/"
+    return Link("status", f"{base}deployment?name={_quoted(deployment)}{f'&{rest}' if rest else ''}", "Status page")
 
 
 def replay_command(incident: Incident, config: AlertsConfig) -> str:
@@ -121,7 +131,7 @@ def details(message: Message, config: AlertsConfig) -> dict[str, Any]:
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors="replace")
 
 
 def _fill(template: str, incident: Incident, escape: Callable[[str], str]) -> str:

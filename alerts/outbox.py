@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from alerts import _tables
+from alerts.changes import ChangeEvent, ChangeQueue
 from alerts.episodes import Episode, Route, Step, dedup_key, plan
 from alerts.errors import OutboxError
 from alerts.message import Message
@@ -71,6 +72,7 @@ class Outbox:
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._backoff = backoff or Backoff()
+        self._changes = ChangeQueue(connection, now)
         try:
             _tables.create_tables(connection)
         except sqlite3.Error as error:
@@ -103,6 +105,9 @@ class Outbox:
         else:
             _tables.hurry(connection, sink, incident.id, now)
         _tables.save_episode(connection, sink, incident.id, after, now)
+        change = incident.nearest_change
+        if change is not None and steps and steps[0].cause in {"opened", "escalated"}:
+            self._changes.offer(ChangeEvent.of(incident.deployment, change), [route])
         for step in steps:
             _tables.add(connection, sink, _message(incident, after, step), revision, due)
         return len(steps)

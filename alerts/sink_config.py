@@ -58,7 +58,7 @@ class PagerDutySinkConfig(HttpSinkBase):
     change_endpoint: Url | None = None
     """Where change events go; `change/` before the last part of `endpoint` when unset."""
     change_events: bool = True
-    """Tell of the change nearest before an incident, so that it stands beside the incident in PagerDuty."""
+    """Tell of changes of weights, baselines and settings, so that they stand beside an incident in PagerDuty."""
 
     @model_validator(mode="after")
     def _one_key(self) -> PagerDutySinkConfig:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from alignwatch import Incident
+from monitor.announcer import Announcer
 from monitor.assembly_parts import open_alerts, timekeeper
 from monitor.assembly_roles import build_detect, build_label
 from monitor.clock import Clock, SystemClock
@@ -126,6 +128,7 @@ class _Sidecar:
             engine=engine,
             outbox=outbox,
             dispatcher=dispatcher,
+            announcer=Announcer(state.connection, settings.alerts.routes, time.time, lasting=True),
             classifier=classifier.digest,
             clock=given.clock,
             share=lambda: intake.sampler.keep,

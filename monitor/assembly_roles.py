@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kafka.partitioner.default import murmur2
 
 from alignwatch import Incident
+from monitor.announcer import Announcer
 from monitor.assembly_parts import open_alerts, timekeeper
 from monitor.baseline import load as load_baselines
 from monitor.clock import Clock
@@ -165,6 +167,7 @@ def build_detect(
         state=None,
         engine=stage,
         outbox=outbox,
+        announcer=Announcer(scratch.connection, routes, time.time, lasting=False),
         dispatcher=dispatcher,
         classifier=None,
         state_bytes=lambda: stage.size,

@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 from alerts.dispatcher import Dispatcher
 from alerts.guidance import links
 from alerts.outbox import Outbox
+from monitor.announcer import Announcer, facts_of
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.errors import MonitorError
@@ -61,6 +62,8 @@ class Parts:
     clock: Clock
     door: Door | None = None
     """Where gateways deliver traffic; None where it comes another way."""
+    announcer: Announcer | None = None
+    """Tells of changes; None where nobody is told."""
     share: Callable[[], float] | None = None
     """Share of the sample that is being labelled, where anything is."""
     state_bytes: Callable[[], int] | None = None
@@ -82,6 +85,7 @@ class Service:
         self._rate = _Rate()
         self._published_at = float("-inf")
         self._status = self._look()
+        self._tell_start()
         self._http = self._make_http()
 
     def _make_http(self) -> HttpServer | None:
@@ -147,12 +151,24 @@ class Service:
         self._stopping = True
         self._parts.worker.stop()
 
+    def _tell_start(self) -> None:
+        parts = self._parts
+        if parts.announcer is not None:
+            settings = parts.settings.model_dump(mode="json")
+            self._heard(parts.announcer.started_with(facts_of(settings, parts.classifier, self._status.deployments)))
+
+    def _heard(self, queued: int) -> None:
+        if queued and self._parts.dispatcher is not None:
+            self._parts.dispatcher.wake()
+
     def publish(self) -> None:
         """Look at the detectors, at most once a second; called by the worker between batches."""
         now = time.monotonic()
         if now - self._published_at >= STATUS_SECONDS:
             self._published_at = now
             self._status = self._look()
+            if self._parts.announcer is not None:
+                self._heard(self._parts.announcer.look(self._status.deployments))
 
     def live(self) -> tuple[bool, str]:
         """False when the loop hangs: a restart would help."""

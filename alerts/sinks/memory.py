@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from alerts.changes import ChangeEvent
 from alerts.message import Message
 from alerts.sinks._base import Delivered, Outcome
 
@@ -20,6 +21,7 @@ class MemorySink:
     def __init__(self, name: str = "memory", outcomes: Iterable[Outcome] = ()) -> None:
         self.name = name
         self.messages: list[Message] = []
+        self.changes: list[ChangeEvent] = []
         self.attempts = 0
         self._outcomes = deque(outcomes)
 
@@ -29,6 +31,13 @@ class MemorySink:
         outcome = self._outcomes.popleft() if self._outcomes else Delivered()
         if isinstance(outcome, Delivered):
             self.messages.append(message)
+        return outcome
+
+    def deliver_change(self, change: ChangeEvent) -> Outcome:
+        """Take the change, or do as scripted."""
+        outcome = self._outcomes.popleft() if self._outcomes else Delivered()
+        if isinstance(outcome, Delivered):
+            self.changes.append(change)
         return outcome
 
     def fail(self, *outcomes: Outcome) -> None:

@@ -1,26 +1,23 @@
 """PagerDuty, Events API v2: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/.
 
-With the first page of an incident goes a change event about the change nearest before it, which PagerDuty shows beside
-the incident and notifies nobody of: https://developer.pagerduty.com/docs/events-api-v2/send-change-events/.
+Changes go out as change events: https://developer.pagerduty.com/docs/events-api-v2/send-change-events/.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from alerts.changes import ChangeEvent
 from alerts.config import AlertsConfig, PagerDutySinkConfig
 from alerts.errors import AlertConfigError
-from alerts.guidance import details, headline, links
+from alerts.guidance import details, headline, links, status_link
 from alerts.incidents import HEADLINES, SUMMARY_LENGTH
 from alerts.message import Message
-from alerts.sinks._base import Delivered, HttpPoster, Outcome, Rejected, Retry, Secret, judge, one_line
+from alerts.sinks._base import HttpPoster, Outcome, Rejected, Retry, Secret, judge, one_line
 from alignwatch import Severity
-
-log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 512 * 1024
 """PagerDuty's limit for a request's body."""
@@ -42,9 +39,7 @@ class PagerDutySink:
     def __init__(self, config: PagerDutySinkConfig, alerts: AlertsConfig) -> None:
         self.name = config.name
         self._endpoint = config.endpoint
-        self._change_endpoint = (
-            (config.change_endpoint or change_endpoint(config.endpoint)) if config.change_events else None
-        )
+        self._change_endpoint = config.change_endpoint or change_endpoint(config.endpoint)
         self._alerts = alerts
         self._key = Secret(f"alerts sink {config.name!r}: routing key", config.routing_key_file, config.routing_key_env)
         self._read_key()
@@ -68,14 +63,11 @@ class PagerDutySink:
         for body in _bodies(event(message, self._alerts)):
             data = json.dumps({"routing_key": key} | body, ensure_ascii=False).encode("utf-8", "replace")
             if len(data) <= MAX_BYTES:
-                outcome = self._send(data, key)
-                if isinstance(outcome, Delivered) and message.cause in {"opened", "escalated"}:
-                    self._tell_change(message, key)
-                return outcome
+                return self._send(self._endpoint, data, key)
         return Rejected(f"the event is larger than {MAX_BYTES} bytes even without its details")
 
-    def _send(self, data: bytes, key: str) -> Outcome:
-        reply = self._poster.post(self._endpoint, data)
+    def _send(self, endpoint: str, data: bytes, key: str) -> Outcome:
+        reply = self._poster.post(endpoint, data)
         if isinstance(reply, Retry):
             return reply
         outcome = judge(reply, accepted=ACCEPTED)
@@ -83,18 +75,14 @@ class PagerDutySink:
             return Rejected(outcome.reason.replace(key, "(routing key)"))
         return outcome
 
-    def _tell_change(self, message: Message, key: str) -> None:
-        """Best effort, and after the page: the page itself names the change, so that its loss costs a convenience."""
-        body = change_event(message, self._alerts)
-        if body is None or self._change_endpoint is None or message.action != "trigger":
-            return
-        data = json.dumps({"routing_key": key} | body, ensure_ascii=False).encode("utf-8", "replace")
-        reply = self._poster.post(self._change_endpoint, data)
-        outcome = reply if isinstance(reply, Retry) else judge(reply, accepted=ACCEPTED)
-        if not isinstance(outcome, Delivered):
-            log.warning(
-                "change event not taken", extra={"sink": self.name, "reason": outcome.reason.replace(key, "(key)")}
-            )
+    def deliver_change(self, change: ChangeEvent) -> Outcome:
+        """Tell of a change, which PagerDuty shows beside incidents and notifies nobody of."""
+        try:
+            key = self._read_key()
+        except AlertConfigError as error:
+            return Retry(str(error))
+        data = json.dumps({"routing_key": key} | change_event(change, self._alerts), ensure_ascii=False)
+        return self._send(self._change_endpoint, data.encode("utf-8", "replace"), key)
 
     def close(self) -> None:
         """Close the connections."""
@@ -134,23 +122,20 @@ def change_endpoint(endpoint: str) -> str:
     return f"{head}/change/{last}"
 
 
-def change_event(message: Message, alerts: AlertsConfig) -> dict[str, Any] | None:
-    """The body of the change event without the routing key; None where no change is known."""
-    incident = message.incident
-    change = incident.nearest_change
-    if change is None or message.test:
-        return None
-    what = f"{incident.deployment[:_SOURCE_LENGTH]}: {change.kind} {change.summary}".strip()
-    details_ = {"reference": change.reference, "incident": incident.id, "model_digest": incident.model_digest}
-    return {
+def change_event(change: ChangeEvent, alerts: AlertsConfig) -> dict[str, Any]:
+    """The body of the change event without the routing key."""
+    source = (change.deployment or "alignwatch")[:_SOURCE_LENGTH]
+    details_ = {"kind": change.kind, "deployment": change.deployment, "reference": change.reference}
+    body: dict[str, Any] = {
         "payload": {
-            "summary": one_line(what, SUMMARY_LENGTH),
-            "source": incident.deployment[:_SOURCE_LENGTH],
+            "summary": one_line(f"{source}: {change.kind} {change.summary}".strip(), SUMMARY_LENGTH),
+            "source": source,
             "timestamp": change.model_dump(mode="json")["timestamp"],
             "custom_details": {name: value for name, value in details_.items() if value is not None},
         },
-        "links": [{"href": link.href, "text": link.text} for link in links(incident, alerts)],
     }
+    page = status_link(alerts, change.deployment)
+    return body | {"links": [{"href": page.href, "text": page.text}]} if page is not None else body
 
 
 def severity(value: Severity) -> str:

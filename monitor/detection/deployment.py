@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from alignwatch import Incident, Label
+from alignwatch import Incident, Label, NearestChange
 from monitor.baseline import Baseline, policy_of
 from monitor.detection.budget import Allowance
 from monitor.detection.caps import Caps, admitted, key_of
@@ -18,6 +19,9 @@ from monitor.panes import Seen, TimePane, TimePanes
 from monitor.streams import Outcome, Reading, read
 
 DIGESTS_KEPT: Final = 8
+CHANGES_KEPT: Final = 16
+CHANGE_BEFORE: Final = timedelta(days=1)
+"""A change this long before the onset, or less, is named beside the incident."""
 FORGET_EVERY: Final = 4096
 """Labels between two clearings of the cap tables."""
 LATE_IN_A_ROW: Final = 200
@@ -49,6 +53,8 @@ class Deployment:
         self.newest: float | None = None
         self._late_in_a_row = 0
         self.digests: deque[str] = deque(maxlen=DIGESTS_KEPT)
+        self.changes: deque[NearestChange] = deque(maxlen=CHANGES_KEPT)
+        """Oldest first: weights that were not seen before."""
         self.classifier: str | None = None
 
     def compare_with(self, baseline: Baseline, allowances: tuple[Allowance, ...]) -> list[Incident]:
@@ -93,7 +99,16 @@ class Deployment:
             pane.evidence_log10 = evidence if pane.evidence_log10 is None else max(pane.evidence_log10, evidence)
         if self.labels % FORGET_EVERY == 0 and self.newest is not None:
             self.caps.forget_before(self.newest - self.config.grace_seconds)
-        return changed
+        return [self.beside_change(one) for one in changed]
+
+    def beside_change(self, incident: Incident) -> Incident:
+        """The incident with the latest change that may have brought it about, if one is known."""
+        if incident.nearest_change is not None or not self.changes:
+            return incident
+        end = incident.onset.high if incident.onset is not None else incident.detected_at
+        begin = (incident.onset.low if incident.onset is not None else incident.detected_at) - CHANGE_BEFORE
+        near = [one for one in self.changes if begin <= one.timestamp <= end]
+        return incident.model_copy(update={"nearest_change": near[-1]}) if near else incident
 
     def _late(self, timestamp: float) -> bool:
         """Whether a label is too old to count; moves the watermark."""
@@ -133,7 +148,10 @@ class Deployment:
         digest = label.model_digest
         if digest is not None and (not self.digests or self.digests[-1] != digest):
             if digest in self.digests:
+                # Two checkpoints behind one name take turns with every request: not a change each time.
                 self.digests.remove(digest)
+            elif self.digests:
+                self.changes.append(new_weights(self.digests[-1], digest, label.timestamp))
             self.digests.append(digest)
         if label.classifier is not None:
             self.classifier = label.classifier
@@ -151,7 +169,7 @@ class Deployment:
     def incidents(self) -> tuple[Incident, ...]:
         """Open ones first, then those closed lately."""
         epoch = (self.epoch.incident,) if self.epoch.incident else ()
-        return epoch + (self.cases.newest_first() if self.cases else ())
+        return epoch + tuple(map(self.beside_change, self.cases.newest_first() if self.cases else ()))
 
     def dump(self) -> dict[str, Any]:
         """State as JSON values."""
@@ -163,6 +181,7 @@ class Deployment:
             "newest": self.newest,
             "late_in_a_row": self._late_in_a_row,
             "digests": list(self.digests),
+            "changes": [one.model_dump(mode="json") for one in self.changes],
             "classifier": self.classifier,
             "counts": dict(self.counts),
             "caps": self.caps.dump(),
@@ -177,6 +196,9 @@ class Deployment:
         self.labels, self.sensitive, self.newest = state["labels"], state["sensitive"], state["newest"]
         self._late_in_a_row = state["late_in_a_row"]
         self.digests = deque(state["digests"], maxlen=DIGESTS_KEPT)
+        # A state of an older version has none.
+        found = [NearestChange.model_validate(one) for one in state.get("changes", ())]
+        self.changes = deque(found, maxlen=CHANGES_KEPT)
         self.classifier = state["classifier"]
         self.counts = Counter(state["counts"])
         self.caps.load(state["caps"])
@@ -198,6 +220,12 @@ class Deployment:
     def _compared_with(self) -> str | None:
         """Digest of the approved baseline; None without one."""
         return self.baseline.digest if self.watch is not None and self.baseline is not None else None
+
+
+def new_weights(before: str, after: str, at: datetime) -> NearestChange:
+    """That the gateway reports other weights than before."""
+    short = [digest.removeprefix("sha256:")[:12] for digest in (before, after)]
+    return NearestChange(kind="weights", timestamp=at, summary=f"{short[0]} → {short[1]}", reference=after)
 
 
 def _rests_on(label: Label, reading: Reading) -> bool:

@@ -21,6 +21,7 @@ def deployment_status(deployment: Deployment) -> DeploymentStatus:
     return DeploymentStatus(
         name=deployment.name,
         model_digests=tuple(deployment.digests),
+        changes=tuple(reversed(deployment.changes)),
         classifier=deployment.classifier,
         state=_state(deployment),
         learning=None if learnt is None else (min(learnt, wanted), wanted),

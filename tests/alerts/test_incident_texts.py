@@ -172,7 +172,7 @@ def test_templates_are_filled_in_quoted_for_where_they_go() -> None:
     assert [link.href for link in links(one, config)] == [
         "https://g.example/d?v=a%20b%3Brm%20-rf%20%2F%26x&from=1795426500000&to=1795431300000",
         "https://w.example/unalignment",
-        "https://s.example",
+        "https://s.example/deployment?name=a%20b%3Brm%20-rf%20%2F%26x",
     ]
     command = replay_command(one, config)
     assert shlex.split(command)[2] == "/archive/a b;rm -rf /&x"
