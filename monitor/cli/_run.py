@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -14,6 +15,7 @@ from monitor.assembly import assemble
 from monitor.cli._options import config_option, note, settings
 from monitor.logs import configure
 from monitor.service import Service
+from monitor.systemd import supervisor
 
 
 @click.command()
@@ -25,14 +27,18 @@ def command(config_path: Path | None, role: Literal["all", "label", "detect"], *
     loaded = settings(config_path).settings
     configure(loaded.log.level, loaded.log.format)
     service = assemble(loaded, role, accept_new_state=accept_new_state)
-    stop_on_signals(service)
+    systemd = supervisor()
+    stop_on_signals(service, systemd.stopping)
     service.start()
     if service.url is not None:
         note(f"status page: {service.url}")
-    service.run()
+    # Started, whether or not the source can be reached: a broker that is down must not fail our start.
+    systemd.ready()
+    with systemd.watched(service.live, service.ready):
+        service.run()
 
 
-def stop_on_signals(service: Service) -> None:
+def stop_on_signals(service: Service, told: Callable[[], None] = lambda: None) -> None:
     """First SIGTERM or SIGINT: an orderly end. Second: at once; what was not committed is read again."""
     asked = False
 
@@ -42,6 +48,7 @@ def stop_on_signals(service: Service) -> None:
         if asked:
             os._exit(128 + number)
         asked = True
+        told()
         service.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

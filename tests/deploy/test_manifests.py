@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -194,6 +195,14 @@ def test_systemd_accepts_the_unit_and_finds_it_locked_down(tmp_path: Path) -> No
     command = [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", copy]
     exposed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert exposed.returncode == 0, exposed.stdout[-500:]
+
+
+def test_the_unit_waits_for_what_the_program_says_of_itself() -> None:
+    unit = configparser.ConfigParser(strict=False, delimiters=("=",), interpolation=None)
+    unit.read(UNIT, encoding="utf-8")
+    assert unit["Service"]["Type"] == "notify", "tests/monitor/test_systemd.py shows that it says READY=1"
+    assert int(unit["Service"]["WatchdogSec"]) >= 30
+    assert "AF_UNIX" in unit["Service"]["RestrictAddressFamilies"], "where the datagrams go"
 
 
 def test_the_unit_gives_the_service_time_to_drain() -> None:
