@@ -27,7 +27,11 @@ from monitor.worker import ReadAgainError
 log = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS: Final = 5.0
-"""A commit shows in the group a moment before it shows on the state topic; what takes longer is no such moment."""
+"""A commit shows in the group a moment before it shows on the state topic; what takes longer is no such moment.
+
+All partitions that one rebalance brings share it: they are taken over one after the other, and nothing is polled
+meanwhile. A partition for which nothing is left is refused, and tried again with the next poll.
+"""
 CATCH_UP_STEP: Final = 0.1
 
 MakeTask = Callable[[int, int], PartitionTask]
@@ -86,6 +90,8 @@ class DetectStage:
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._born: set[TopicPartition] = set()
         self._found: dict[TopicPartition, dict[str, Incident]] = {}
+        self._waited = 0.0
+        """Seconds of `CATCH_UP_SECONDS` that are used up; records or a commit start them anew."""
         self._queue: dict[str, Incident] = {}
         """Committed, and still to be queued for the sinks."""
 
@@ -133,15 +139,22 @@ class DetectStage:
             self._queue |= {one.id: one for one in task.restore(entries, state)}
 
     def _read(self, partition: int, committed: int | None) -> Entries:
-        deadline = time.monotonic() + CATCH_UP_SECONDS
+        # Whoever would start anew does not get a second look: such a partition has all the time for itself.
+        waited = 0.0 if self._accept_new else self._waited
+        began = time.monotonic() - waited
         while True:
             entries = self._store.read(partition)
-            if next_offset(entries) >= (committed or 0) or time.monotonic() > deadline:
-                return entries
+            caught_up = next_offset(entries) >= (committed or 0)
+            if caught_up or time.monotonic() - began >= CATCH_UP_SECONDS:
+                break
+            waited = time.monotonic() - began
             time.sleep(CATCH_UP_STEP)
+        self._waited = waited if caught_up else CATCH_UP_SECONDS
+        return entries
 
     def take(self, records: Sequence[Record]) -> bool:
         """Count the labels; True when an incident opened or changed."""
+        self._waited = 0.0
         by_part: dict[TopicPartition, list[Record]] = {}
         for record in records:
             by_part.setdefault(record.where, []).append(record)
@@ -182,6 +195,7 @@ class DetectStage:
             StateError: it succeeded, and the local queue of alerts can't be written; tried again at the next commit.
         """
         del positions  # each task knows its own
+        self._waited = 0.0
         changed: dict[TopicPartition, PartitionTask] = {}
         for part, task in self._tasks.items():
             changes = task.changes()

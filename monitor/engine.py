@@ -37,13 +37,12 @@ class Engine:
         self.config = config
         self._arl_labels = arl_labels
         self._baselines: dict[str, Baseline] = dict(baselines)
-        self._deployments: dict[str, Deployment] = {}
+        self._deployments: dict[str, Deployment] | None = None
+        """None until they are needed: whoever restores a snapshot has no use for new ones."""
         self._encoded: dict[str, bytes] = {}
         """Saved lines of deployments that nothing has happened to since."""
         self._ended: list[Incident] = []
         self._refused = 0
-        for name in sorted(self._baselines):
-            self._add(name)
 
     def process(self, labels: Sequence[Label]) -> list[Incident]:
         """Feed labels in order of arrival.
@@ -51,9 +50,10 @@ class Engine:
         Returns:
             Incidents that opened, or whose status, severity or verdict changed, in the order of the labels.
         """
+        deployments = self._all()
         changed, self._ended = self._ended, []
         for label in labels:
-            deployment = self._deployments.get(label.deployment) or self._add(label.deployment)
+            deployment = deployments.get(label.deployment) or self._add(label.deployment)
             if deployment is not None:
                 self._encoded.pop(label.deployment, None)
                 changed.extend(deployment.take(label))
@@ -76,9 +76,9 @@ class Engine:
         Run lengths of all deployments are left as they are until the engine is made anew.
         """
         name = baseline.deployment
+        deployment = self._all().get(name)
         self._baselines[name] = baseline
         self._encoded.pop(name, None)
-        deployment = self._deployments.get(name)
         if deployment is None:
             self._add(name)
         else:
@@ -94,7 +94,7 @@ class Engine:
 
         A line is the same object as long as nothing happens to its deployment.
         """
-        for name, deployment in self._deployments.items():
+        for name, deployment in self._all().items():
             if name not in self._encoded:
                 self._encoded[name] = encode(deployment.dump())
         head = encode({"refused": self._refused, "ended": [one.model_dump(mode="json") for one in self._ended]})
@@ -127,7 +127,8 @@ class Engine:
 
     def status(self) -> list[DeploymentStatus]:
         """One for each deployment, by name."""
-        return [deployment_status(self._deployments[name]) for name in sorted(self._deployments)]
+        deployments = self._all()
+        return [deployment_status(deployments[name]) for name in sorted(deployments)]
 
     @property
     def policies(self) -> dict[str, OutcomePolicy]:
@@ -137,18 +138,27 @@ class Engine:
     @property
     def late_labels(self) -> int:
         """Labels older than the grace allows: counted, and kept out of the statistics."""
-        return sum(deployment.counts["late"] for deployment in self._deployments.values())
+        return sum(deployment.counts["late"] for deployment in self._all().values())
 
     @property
     def refused_labels(self) -> int:
         """Labels of deployments beyond `max_deployments`."""
+        self._all()
         return self._refused
 
+    def _all(self) -> dict[str, Deployment]:
+        if self._deployments is None:
+            self._deployments = {}
+            for name in sorted(self._baselines):
+                self._add(name)
+        return self._deployments
+
     def _add(self, name: str) -> Deployment | None:
-        if len(self._deployments) >= self.config.max_deployments:
+        deployments = self._all()
+        if len(deployments) >= self.config.max_deployments:
             self._refused += 1
             return None
-        deployment = self._deployments[name] = self._make(name)
+        deployment = deployments[name] = self._make(name)
         return deployment
 
     def _make(self, name: str) -> Deployment:

@@ -127,9 +127,9 @@ class Watch:
             for kind, size in enumerate(STRATUM_COUNTS)
             if size > 1 and kind not in HOURLY
         }
-        for kind in range(len(KINDS)):
-            self._set_pooled_limits(kind)
-        self._set_own_limits()
+        self._due = set(range(len(KINDS)))
+        """Kinds whose limits have to be worked out before the next outcome: whoever takes over a thousand deployments
+        would wait for what most of them need later, or never."""
 
     @property
     def pooled(self) -> Stream:
@@ -148,6 +148,8 @@ class Watch:
 
     def take(self, kind: int, seen: Seen) -> list[Stream]:
         """Feed one outcome; returns the streams that alarm at it for the first time since they were armed."""
+        if kind in self._due:
+            self._set_limits(kind)
         self.rings[kind].add(seen)
         alarms: list[Stream] = []
         stratum, x = seen.stratum, seen.x
@@ -174,6 +176,11 @@ class Watch:
     def _route(self, kind: int, stratum: int) -> list[Stream]:
         return [s for s in self.streams if s.spec.kind == kind and s.spec.stratum in {None, stratum}]
 
+    def _set_limits(self, kind: int) -> None:
+        self._due.discard(kind)
+        self._set_pooled_limits(kind)
+        self._set_own_limits(kind)
+
     def _set_pooled_limits(self, kind: int) -> None:
         rates = self.rates[kind]
         mix = self.mixes[kind].shares() if kind in self.mixes else _shares(rates.counts)
@@ -184,10 +191,10 @@ class Watch:
             if kind in HOURLY:
                 stream.tables = [stream.tables[group] for group in profile_groups(self.baseline.profile)]
 
-    def _set_own_limits(self) -> None:
+    def _set_own_limits(self, kind: int) -> None:
         for stream in self.streams:
             spec = stream.spec
-            if spec.stratum is not None:
+            if spec.kind == kind and spec.stratum is not None:
                 limit = self.rates[spec.kind].own_limit(
                     spec.stratum, spec.direction, self.config.limit_confidence, stream.allowance.arl
                 )
@@ -219,7 +226,7 @@ class Watch:
         for name, (weights, block, seen) in state["mixes"].items():
             mix = self.mixes[KINDS.index(name)]
             mix.weights, mix.block, mix.seen = list(weights), list(block), seen
-            self._set_pooled_limits(KINDS.index(name))
+            self._due.add(KINDS.index(name))
 
 
 def _shares(counts: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -17,21 +18,24 @@ RATE_FLOOR: Final = 1e-6
 """Rates are kept this far from 0 and 1: a bet against the impossible would stake everything on one label."""
 
 
+@lru_cache(maxsize=64)  # the same few grids for each of thousands of streams
 def odds_ratio_grid(
     direction: Direction,
     size: int = GRID_SIZE,
     low: float = SMALLEST_ODDS_RATIO,
     high: float = LARGEST_ODDS_RATIO,
 ) -> Floats:
-    """Odds ratios evenly spaced in the log from `low` to `high` (their inverses for `down`), shape [size].
+    """Odds ratios evenly spaced in the log from `low` to `high` (their inverses for `down`), shape [size], read-only.
 
     Raises:
         ValueError: unless 1 < low <= high and size >= 1.
     """
     if not 1.0 < low <= high or size < 1:
         raise ValueError(f"odds ratios: low={low}, high={high}, size={size}; allowed: 1 < low <= high, size >= 1")
-    grid = np.geomspace(low, high, size)
-    return grid if direction == "up" else 1.0 / grid
+    up = np.geomspace(low, high, size)
+    grid: Floats = up if direction == "up" else 1.0 / up
+    grid.flags.writeable = False
+    return grid
 
 
 def increment(x: ArrayLike, p: ArrayLike, odds_ratios: ArrayLike) -> Floats:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -359,6 +360,23 @@ def test_a_state_that_is_lost_or_damaged_is_refused_until_it_is_accepted(
     again = count_all(cluster, DetectWorker(cluster, "g"))
     (found,) = [one for one in again.stage.status() if one.name == "a"]
     assert found.labels < 30, "counted since, and nothing of what was there before"
+
+
+@pytest.mark.parametrize(("accept_new", "seconds"), [(False, 5.0), (True, 30.0)])
+def test_partitions_that_lag_share_the_time_to_catch_up(
+    monkeypatch: pytest.MonkeyPatch, *, accept_new: bool, seconds: float
+) -> None:
+    """But not where a partition that seems lost is started anew: there each has all of it."""
+    clock = ManualClock(0.0)
+    monkeypatch.setattr("monitor.detect_stage.time", SimpleNamespace(monotonic=clock.now, sleep=clock.sleep))
+    stage = DetectWorker(loaded(1), "e", accept_new=accept_new).stage
+    for number in range(6):
+        stage._read(number % 3, committed=10_000)
+    assert clock.now() == pytest.approx(seconds, abs=1.0)
+    stage.commit({})
+    began = clock.now()
+    stage._read(0, committed=10_000)
+    assert clock.now() - began == pytest.approx(5.0, abs=0.2), "the next rebalance has time again"
 
 
 def test_a_migration_is_applied(monkeypatch: pytest.MonkeyPatch) -> None:
