@@ -12,7 +12,7 @@ from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from alignwatch import Incident
 from monitor.announcer import Announcer
-from monitor.assembly_parts import open_alerts, timekeeper
+from monitor.assembly_parts import make_worker, open_alerts
 from monitor.assembly_roles import build_detect, build_label
 from monitor.clock import Clock, SystemClock
 from monitor.config import Settings
@@ -99,17 +99,16 @@ class _Sidecar:
             on_incidents=self._told(dispatcher),
         )
         door, close_door = open_door(settings, source)
-        self.worker = Worker(
+        self.worker = make_worker(
+            settings,
             source,
             outlet,
+            metrics=self.metrics,
             dead_letters=dead_letters,
             clock=given.clock,
-            config=settings.worker,
+            intake=intake,
             positions=state.positions(),
             background=given.source is None and settings.source.kind == "kafka",
-            on_time=timekeeper(settings, self.metrics, intake, source),
-            on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
-            held=intake.held,
         )
 
         def release() -> None:
@@ -118,26 +117,26 @@ class _Sidecar:
             if producer is not None:
                 producer.close()
 
-        parts = Parts(
-            settings=settings,
-            worker=self.worker,
-            source=source,
-            source_kind=settings.source.kind if given.source is None else "memory",
-            metrics=self.metrics,
-            state=state,
-            engine=engine,
-            outbox=outbox,
-            dispatcher=dispatcher,
-            announcer=Announcer(state.connection, settings.alerts.routes, time.time, lasting=True),
-            classifier=classifier.digest,
-            clock=given.clock,
-            share=lambda: intake.sampler.keep,
-            state_bytes=state.size,
-            door=door,
-            close=release,
+        return Service(
+            Parts(
+                settings=settings,
+                worker=self.worker,
+                source=source,
+                source_kind=settings.source.kind if given.source is None else "memory",
+                metrics=self.metrics,
+                state=state,
+                engine=engine,
+                outbox=outbox,
+                dispatcher=dispatcher,
+                announcer=Announcer(state.connection, settings.alerts.routes, time.time, lasting=True),
+                classifier=classifier.digest,
+                clock=given.clock,
+                share=lambda: intake.sampler.keep,
+                state_bytes=state.size,
+                door=door,
+                close=release,
+            )
         )
-        service = Service(parts)
-        return service
 
     def _position_of(self, where: TopicPartition) -> int | None:
         return self.worker.position_of(where) if self.worker is not None else None

@@ -10,14 +10,16 @@ from typing import Literal
 from alerts.dispatcher import Dispatcher
 from alerts.outbox import Outbox
 from alerts.sinks import open_sinks
+from monitor.clock import Clock
 from monitor.config import Settings
+from monitor.dead_letters import DeadLetters
 from monitor.errors import StateError
 from monitor.intake import ExchangeIntake
 from monitor.metrics import Metrics
 from monitor.relief import Relief
-from monitor.sources import Source
+from monitor.sources import Source, TopicPartition
 from monitor.state import State
-from monitor.worker import OnTime
+from monitor.worker import Membership, OnTime, Stage, Worker
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,34 @@ def open_alerts(settings: Settings, state: State, metrics: Metrics) -> tuple[Out
         on_notice=lambda sink, text: log.warning(text, extra={"sink": sink}),
     )
     return outbox, dispatcher
+
+
+def make_worker(
+    settings: Settings,
+    source: Source,
+    stage: Stage,
+    *,
+    metrics: Metrics,
+    dead_letters: DeadLetters,
+    clock: Clock,
+    intake: ExchangeIntake | None = None,
+    positions: dict[TopicPartition, int] | None = None,
+    membership: Membership | None = None,
+    background: bool = False,
+) -> Worker:
+    """The loop of any role; `intake` where it labels."""
+    return Worker(
+        source,
+        stage,
+        dead_letters=dead_letters,
+        clock=clock,
+        config=settings.worker,
+        positions=positions or {},
+        membership=membership,
+        background=background,
+        on_time=timekeeper(settings, metrics, intake, source),
+        held=intake.held if intake is not None else dict,
+    )
 
 
 def timekeeper(settings: Settings, metrics: Metrics, intake: ExchangeIntake | None, source: Source) -> OnTime:

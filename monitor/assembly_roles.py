@@ -11,7 +11,7 @@ from kafka.partitioner.default import murmur2
 
 from alignwatch import Incident
 from monitor.announcer import Announcer
-from monitor.assembly_parts import open_alerts, timekeeper
+from monitor.assembly_parts import make_worker, open_alerts
 from monitor.baseline import load as load_baselines
 from monitor.clock import Clock
 from monitor.config import Settings
@@ -29,7 +29,6 @@ from monitor.service import Parts, Service
 from monitor.sources import KafkaConfig, KafkaSource, KafkaTransactions
 from monitor.state import State, transaction
 from monitor.state_topic import KafkaStateTopic
-from monitor.worker import Worker
 
 
 def build_label(settings: Settings, clock: Clock) -> Service:
@@ -49,50 +48,37 @@ def build_label(settings: Settings, clock: Clock) -> Service:
     source = KafkaSource(kafka)
     intake = exchange_intake(settings, checks, classifier, clock)
     door, close_door = open_door(settings, source)
-    stage = LabelStage(
-        intake,
-        seen,
-        transactions,
-        settings.labels.topic,
-        source.membership,
-    )
-    worker = Worker(
-        source,
-        stage,
-        dead_letters=dead_letters,
-        clock=clock,
-        config=settings.worker,
-        positions={},
-        membership=source,
-        background=True,
-        on_time=timekeeper(settings, metrics, intake, source),
-        on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
-        held=intake.held,
-    )
+    stage = LabelStage(intake, seen, transactions, settings.labels.topic, source.membership)
 
     def release() -> None:
         close_door()
         dead_letters.close()
         transactions.close()
 
-    parts = Parts(
-        settings=settings,
-        worker=worker,
-        source=source,
-        source_kind="kafka",
-        metrics=metrics,
-        state=None,
-        engine=None,
-        outbox=None,
-        dispatcher=None,
-        classifier=classifier.digest,
-        share=lambda: intake.sampler.keep,
-        door=door,
-        clock=clock,
-        close=release,
+    return Service(
+        Parts(
+            settings=settings,
+            worker=make_worker(
+                settings,
+                source,
+                stage,
+                metrics=metrics,
+                dead_letters=dead_letters,
+                clock=clock,
+                intake=intake,
+                membership=source,
+                background=True,
+            ),
+            source=source,
+            source_kind="kafka",
+            metrics=metrics,
+            classifier=classifier.digest,
+            share=lambda: intake.sampler.keep,
+            door=door,
+            clock=clock,
+            close=release,
+        )
     )
-    service = Service(parts)
-    return service
 
 
 def build_detect(
@@ -139,17 +125,6 @@ def build_detect(
     )
     source = KafkaSource(kafka, position_of=stage.position_of)
     stage.group = source
-    worker = Worker(
-        source,
-        stage,
-        dead_letters=dead_letters,
-        clock=clock,
-        config=settings.worker,
-        positions={},
-        membership=source,
-        on_time=timekeeper(settings, metrics, None, source),
-        on_turn=lambda: service.publish(),  # noqa: PLW0108 - the service is made below
-    )
 
     def release() -> None:
         dead_letters.close()
@@ -158,24 +133,24 @@ def build_detect(
         scratch.close()
         folder.cleanup()
 
-    parts = Parts(
-        settings=settings,
-        worker=worker,
-        source=source,
-        source_kind="kafka",
-        metrics=metrics,
-        state=None,
-        engine=stage,
-        outbox=outbox,
-        announcer=Announcer(scratch.connection, routes, time.time, lasting=False),
-        dispatcher=dispatcher,
-        classifier=None,
-        state_bytes=lambda: stage.size,
-        clock=clock,
-        close=release,
+    return Service(
+        Parts(
+            settings=settings,
+            worker=make_worker(
+                settings, source, stage, metrics=metrics, dead_letters=dead_letters, clock=clock, membership=source
+            ),
+            source=source,
+            source_kind="kafka",
+            metrics=metrics,
+            engine=stage,
+            outbox=outbox,
+            announcer=Announcer(scratch.connection, routes, time.time, lasting=False),
+            dispatcher=dispatcher,
+            state_bytes=lambda: stage.size,
+            clock=clock,
+            close=release,
+        )
     )
-    service = Service(parts)
-    return service
 
 
 def _kafka(settings: Settings, role: str) -> KafkaConfig:

@@ -54,12 +54,12 @@ class Parts:
     source: Source
     source_kind: str
     metrics: Metrics
-    state: State | None
-    engine: Watching | None
-    outbox: Outbox | None
-    dispatcher: Dispatcher | None
-    classifier: str | None
     clock: Clock
+    state: State | None = None
+    engine: Watching | None = None
+    outbox: Outbox | None = None
+    dispatcher: Dispatcher | None = None
+    classifier: str | None = None
     door: Door | None = None
     """Where gateways deliver traffic; None where it comes another way."""
     announcer: Announcer | None = None
@@ -87,6 +87,7 @@ class Service:
         self._status = self._look()
         self._tell_start()
         self._http = self._make_http()
+        parts.worker.on_turn = self.publish
 
     def _make_http(self) -> HttpServer | None:
         config = self._parts.settings.http

@@ -103,7 +103,6 @@ class Worker:
         positions: next offsets from the state, which win over what the source believes.
         membership: the source again, where it shares its partitions with others and the stage commits its offsets.
         background: whether batches are taken in a thread, so that polling goes on while the classifier is busy.
-        on_turn: called after every turn, in the loop's thread: where detectors may be looked at.
         on_time: told how long each step of a turn took: `poll`, `take` or `commit`, seconds, and records in hand.
         held: for partitions of which earlier records are still needed (half of a pair), where a restart must begin.
     """
@@ -119,7 +118,6 @@ class Worker:
         positions: dict[TopicPartition, int],
         membership: Membership | None = None,
         background: bool = False,
-        on_turn: Callable[[], None] = lambda: None,
         on_time: OnTime = lambda _step, _seconds, _records: None,
         held: Callable[[], Mapping[TopicPartition, int]] = dict,
     ) -> None:
@@ -131,7 +129,6 @@ class Worker:
         self._positions = positions
         self._membership = membership
         self._thread = ThreadPoolExecutor(1, "take") if background else None
-        self._on_turn = on_turn
         self._on_time = on_time
         self._held = held
         self._dirty = False
@@ -139,6 +136,8 @@ class Worker:
         self._committed_at = clock.now()
         self._stop = threading.Event()
         self._ticked_at = clock.now()
+        self.on_turn: Callable[[], None] = lambda: None
+        """Called after every turn, in the loop's thread: where detectors may be looked at."""
         self.fault: str | None = None
         """Why nothing is being committed just now; None when all is well."""
 
@@ -166,12 +165,12 @@ class Worker:
         try:
             while not self._stop.is_set() and not self._source.exhausted:
                 self.step()
-                self._on_turn()
+                self.on_turn()
             # Still a member of the group, so this commit counts; what it can't save is read again by whoever is next.
             self._note_lost()
             if not self._read_again:
                 self.commit()
-            self._on_turn()
+            self.on_turn()
         finally:
             if self._thread is not None:
                 self._thread.shutdown(wait=False)
