@@ -50,7 +50,7 @@ class LabellingStage:
 
     def label(self, selected: Sequence[Selected]) -> list[Label]:
         """Label every exchange; nothing is dropped, what can't be read says why in `unlabelable`."""
-        labels: list[Label | None] = [_attached(one) for one in selected]
+        labels: list[Label | None] = [_attached(one, self._labeller.digest) for one in selected]
         missing = [index for index, label in enumerate(labels) if label is None]
         for start in range(0, len(missing), self._batch):
             part = missing[start : start + self._batch]
@@ -68,11 +68,14 @@ def _pair(one: Selected) -> Pair:
     return Pair(prompt=prompt, response=one.exchange.response, context=context, read_answer=read)
 
 
-def _attached(one: Selected) -> Label | None:
+def _attached(one: Selected, digest: str) -> Label | None:
     given = one.exchange.labels
     if given is None or (given.request is None and given.behaviour is None and given.unlabelable is None):
         return None
-    return _make(one, given, given.origin, given.classifier or "attached")
+    judged = given.request is not None or given.behaviour is not None
+    # That there is nothing to judge is nobody's verdict: it belongs to whoever would have judged, not to another
+    # classifier, whose labels could not be compared with the deployment's others.
+    return _make(one, given, given.origin, given.classifier or ("attached" if judged else digest))
 
 
 def _label(one: Selected, verdict: PairLabels, digest: str) -> Label:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from alignwatch import Behaviour, Exchange, RequestLabel, Selection
 from classifiers import load_classifier
+from monitor.compact import short_classifier
 from monitor.envelopes import DecodeLimits, decode
 from monitor.labelling import LabellingStage
 from monitor.sampling import Selected
@@ -59,6 +60,18 @@ def test_verdicts_attached_upstream_skip_the_classifier() -> None:
     assert label.request == RequestLabel(harm=0.9, category="sexual")
     assert label.behaviour == Behaviour(refusal=1.0, partial=0.0, compliance=0.0)
     assert (label.origin, label.classifier) == ("attached", "attached")
+
+
+def test_a_reason_attached_without_a_verdict_belongs_to_the_series_of_the_classifier_that_would_have_judged() -> None:
+    labeller = HashLabeller()
+    given = [{"unlabelable": "image"}, {"unlabelable": "image", "classifier": "filter-1"}]
+    ours, theirs = LabellingStage(labeller).label([selected(labels=one) for one in given])
+    assert not labeller.seen
+    assert (ours.unlabelable, ours.classifier, theirs.classifier) == (
+        "image",
+        short_classifier(labeller.digest),
+        "filter-1",
+    )
 
 
 def test_an_attached_origin_alone_is_kept_beside_our_own_labels() -> None:
