@@ -24,10 +24,10 @@ _NATIVE: Final = ("generation", "results", "outputs", "completion", "outputText"
 def replies(body: Any) -> bool:
     """Whether a body is a Converse reply or its events, or a native body with an answer's text."""
     if isinstance(body, list):
-        return any(isinstance(one, dict) and _CONVERSE_EVENTS & one.keys() for one in body[:3])
+        return any(isinstance(one, dict) and (_CONVERSE_EVENTS & one.keys() or _native(one)) for one in body[:3])
     if not isinstance(body, dict):
         return False
-    return isinstance(at(body, "output", "message"), dict) or any(name in body for name in _NATIVE)
+    return isinstance(at(body, "output", "message"), dict) or any(name in body for name in _NATIVE) or _cohere(body)
 
 
 def reply(body: Any) -> Reply:
@@ -69,10 +69,20 @@ def _streamed(events: list[Any]) -> list[tuple[str, str | None]]:
         if isinstance(delta, str):
             texts.append(delta)
         raw = text_or_none(at(event, "messageStop", "stopReason")) or raw
+        for text, reason in _native(event) if isinstance(event, dict) else ():
+            # Chunks of InvokeModelWithResponseStream have the form of the whole body.
+            texts.append(text)
+            raw = reason or raw
     return [("".join(texts), raw)]
 
 
+def _cohere(body: Mapping[str, Any]) -> bool:
+    return isinstance(body.get("text"), str) and isinstance(body.get("finish_reason"), str)
+
+
 def _native(body: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    if _cohere(body):
+        return [(body["text"], body["finish_reason"])]
     for name, text, reason in (("results", "outputText", "completionReason"), ("outputs", "text", "stop_reason")):
         rows = body.get(name)
         if isinstance(rows, list):

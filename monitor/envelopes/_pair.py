@@ -62,7 +62,9 @@ def _failed(error: Any) -> Reply:
     if _openai_stream.blocked_by(fields) is None:
         raise DecodeError("no-answer", "response.error: the call failed upstream, there is no answer to judge")
     inner = fields.get("innererror")
-    results = inner.get("content_filter_result") if isinstance(inner, dict) else None
+    # The documentation has the plural, the service the singular.
+    names = ("content_filter_result", "content_filter_results")
+    results = next((inner[name] for name in names if name in inner), None) if isinstance(inner, dict) else None
     return blocked_reply(results)
 
 

@@ -2,7 +2,7 @@
 
 The bodies differ in a few names only, and gateways mix them, so that one reader takes what is there: `messages` (chat,
 Anthropic, Converse), `input` (Responses), `prompt` (older completions, Llama), `inputText` (Titan), `contents`
-(Gemini), with the system prompt in a turn of its own, in `system` or in `instructions`.
+(Gemini), `message` (Cohere), with the system prompt in a turn of its own, in `system` or in `instructions`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from monitor.envelopes._fields import at, expect, first, text_or_none
 from monitor.envelopes._messages import messages_of, text_of
 from monitor.errors import DecodeError
 
-ASKING: Final = ("messages", "input", "prompt", "inputText", "contents")
+ASKING: Final = ("messages", "input", "prompt", "inputText", "contents", "message")
 _SYSTEM: Final = ("system", "instructions", "systemInstruction", "system_instruction")
 
 
@@ -50,7 +50,13 @@ class Asked:
 
 def asks(body: Any) -> bool:
     """Whether a body is a request to a model."""
-    return isinstance(body, dict) and any(body.get(name) is not None for name in ASKING)
+    return isinstance(body, dict) and _asking(body) is not None
+
+
+def _asking(fields: Mapping[str, Any]) -> str | None:
+    name = next((one for one in ASKING if fields.get(one) is not None), None)
+    # Cohere's; others have an object of that name that is no request.
+    return None if name == "message" and not isinstance(fields[name], str) else name
 
 
 def asked_of(body: Any, where: str) -> Asked:
@@ -60,7 +66,7 @@ def asked_of(body: Any, where: str) -> Asked:
         DecodeError: it asks nothing, or in no form that any provider uses; the detail names the place.
     """
     fields: Mapping[str, Any] = expect(body, dict, where)
-    name = next((one for one in ASKING if fields.get(one) is not None), None)
+    name = _asking(fields)
     if name is None:
         raise DecodeError("missing-field", f"{where}: none of {', '.join(ASKING)}")
     messages, prompt = _turns(name, fields[name], f"{where}.{name}")

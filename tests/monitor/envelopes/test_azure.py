@@ -59,6 +59,10 @@ def test_a_stream_brings_the_prompts_verdict_in_a_chunk_without_choices():
             "code": "ResponsibleAIPolicyViolation",
             "content_filter_result": filtered(violence={"filtered": True, "severity": "medium"}),
         }},
+        {"code": "content_filter", "innererror": {
+            "code": "ResponsibleAIPolicyViolation",
+            "content_filter_results": filtered(violence={"filtered": True, "severity": "medium"}),
+        }},
     ],
 )  # fmt: skip
 def test_a_blocked_prompt_never_reached_the_model(error):

@@ -15,6 +15,19 @@ MODEL_BODIES = [
     ),
     ({"prompt": ASKED}, {"outputs": [{"text": SAID, "stop_reason": "stop"}]}, "natural"),
     (anthropic_request(), anthropic_message(), "natural"),
+    ({"message": ASKED, "temperature": 0.7}, {"text": SAID, "finish_reason": "COMPLETE"}, "natural"),
+    ({"message": ASKED}, {"text": SAID, "finish_reason": "MAX_TOKENS"}, "length"),
+    # InvokeModelWithResponseStream: chunks.
+    (
+        {"inputText": ASKED},
+        [{"outputText": SAID[:9], "index": 0}, {"outputText": SAID[9:], "index": 0, "completionReason": "LENGTH"}],
+        "length",
+    ),
+    (
+        {"prompt": ASKED},
+        [{"generation": SAID[:9], "stop_reason": None}, {"generation": SAID[9:], "stop_reason": "stop"}],
+        "natural",
+    ),
 ]
 
 
