@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -77,6 +81,7 @@ def test_a_thousand_events_outlive_an_outage_throttling_a_refusal_and_kills(tmp_
         config = AlertsConfig.model_validate({"sinks": [settings]})
         sink = Mortal(PagerDutySink(PagerDutySinkConfig.model_validate(settings), config), chance)
         worker = courier(path, sink, config, clock, notices)
+        receiver.drop(times=20)
         receiver.fail(503, times=10_000)
         began = clock()
         while clock() < began + OUTAGE:
@@ -87,20 +92,90 @@ def test_a_thousand_events_outlive_an_outage_throttling_a_refusal_and_kills(tmp_
         assert tries < 200, "and the receiver was not hammered"
         receiver._faults.clear()
         receiver.fail(429, times=3, retry_after=20)
+        receiver.fail(400)
         while outbox.depth():
             worker, wait = turn(worker, lambda: courier(path, sink, config, clock, notices))
             clock.advance(max(wait, 0.001))
             assert clock() < began + OUTAGE + 3600, f"{outbox.depth()} events left"
-        order: dict[str, list[str]] = defaultdict(list)
-        for event in receiver.events:
-            if order[event["dedup_key"]][-1:] != [event["event_action"]]:
-                order[event["dedup_key"]].append(event["event_action"])
+        throttled = receiver.requests.index(429)
+        assert receiver.requests[throttled : throttled + 4] == [429, 429, 429, 400]
+        (refused,) = outbox.refused()
         assert sink.deaths > 5, "the process was killed on the way"
-        assert len(receiver.incidents) == receiver.notifications == INCIDENTS, "each rang once"
+        assert len(receiver.incidents) == receiver.notifications == INCIDENTS - 1, "each rang once, but for the refused"
         assert receiver.open_incidents == []
+        order = in_order(receiver)
+        assert order.pop(refused.dedup_key) == ["resolve"]
         assert set(map(tuple, order.values())) == {("trigger", "resolve")}, "and in order"
         first = [alert.severity for alert in receiver.incidents[: INCIDENTS // 5]]
         assert first.count("critical") >= INCIDENTS // 5 - 1, "the most severe first"
+
+
+def in_order(receiver: PagerDutyReceiver) -> dict[str, list[str]]:
+    """What happened under each key, the same thing in a row counted once."""
+    order: dict[str, list[str]] = defaultdict(list)
+    for event in receiver.events:
+        if order[event["dedup_key"]][-1:] != [event["event_action"]]:
+            order[event["dedup_key"]].append(event["event_action"])
+    return order
+
+
+DELIVERS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from alerts.config import AlertsConfig
+from alerts.dispatcher import Dispatcher
+from alerts.sinks import open_sinks
+config = AlertsConfig.model_validate_json(sys.argv[3])
+dispatcher = Dispatcher(Path(sys.argv[2]), open_sinks(config), config)
+dispatcher.start()
+sys.stdin.read()  # until it is told to end, or killed
+print(dispatcher.drain(120.0))
+"""
+
+
+@pytest.mark.slow
+def test_a_real_process_that_is_killed_seven_times_tells_a_thousand_events_once(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    path = tmp_path / "state.sqlite3"
+    connection = database(path)
+    outbox = Outbox(connection, now=time.time)
+    connection.execute("BEGIN")
+    for i in range(INCIDENTS):
+        one = incident(id=f"inc-{i}", severity="critical" if i % 5 == 0 else "error")
+        outbox.enqueue(one, [Route("pagerduty", "error")])
+        outbox.enqueue(one.model_copy(update={"status": "recovered"}), [Route("pagerduty", "error")])
+    connection.execute("COMMIT")
+    (tmp_path / "key").write_text(ROUTING_KEY)
+    with PagerDutyReceiver() as receiver:
+        settings = {
+            "kind": "pagerduty", "routing_key_file": str(tmp_path / "key"), "endpoint": receiver.endpoint,
+            "rate_per_minute": 6000, "burst": 1000,
+        }  # fmt: skip
+        config = AlertsConfig.model_validate({"sinks": [settings], "backoff_initial_seconds": 0.05})
+        command = [sys.executable, "-c", DELIVERS, str(pytestconfig.rootpath), str(path), config.model_dump_json()]
+        receiver.fail(429, times=2, retry_after=1)
+        receiver.fail(503, times=2)
+        receiver.drop(after_accepting=True)
+        kills = 7
+        for number in range(1, kills + 1):
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            try:
+                wanted = 120 * number
+                assert receiver.wait_until(lambda one, wanted=wanted: len(one.events) >= wanted, 60.0)
+            finally:
+                process.kill()
+                assert process.wait() == -signal.SIGKILL
+                process.stdin.close()
+                process.stdout.close()
+        last = subprocess.run(command, input="", capture_output=True, text=True, check=True, timeout=120)
+        assert last.stdout.strip() == "0"
+        assert outbox.depth() == 0
+        assert 2 * INCIDENTS <= len(receiver.events) <= 2 * INCIDENTS + kills + 1, "a kill repeats one event at most"
+        assert len(receiver.incidents) == receiver.notifications == INCIDENTS, "and rings nobody twice"
+        assert receiver.open_incidents == []
+        assert set(map(tuple, in_order(receiver).values())) == {("trigger", "resolve")}
 
 
 def turn(worker: Courier, again: Any) -> tuple[Courier, float]:
