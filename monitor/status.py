@@ -63,6 +63,8 @@ class BaselineSummary(Record):
     fitted_at: Timestamp
     labels: Count
     compliance: Finite | None = None
+    model_digests: tuple[str, ...] = ()
+    """Of the weights that it was fitted with, where the traffic named them: what was approved."""
 
 
 class DeploymentStatus(Record):

@@ -60,6 +60,7 @@ def _baseline(baseline: Baseline | None) -> BaselineSummary | None:
         fitted_at=baseline.fitted_at,
         labels=baseline.sensitive_labels(),
         compliance=baseline.compliance(),
+        model_digests=baseline.model_digests,
     )
 
 

@@ -79,11 +79,22 @@ def _how_sure(stream: StreamFinding, incident: Incident) -> Fact:
 
 
 def _change(deployment: DeploymentStatus, incident: Incident, now: datetime) -> Fact:
-    change, digest = incident.nearest_change, f"weights {short_digest(incident.model_digest)}"
+    change, digest = incident.nearest_change, _weights(deployment, incident.model_digest)
     if change is None:
         return Fact("Model", deployment.model or deployment.name, (digest, "No change is on record near the start."))
     lines = (clock(change.timestamp, now), change.summary, change.reference or "", digest)
     return Fact("Nearest change", change.kind, tuple(filter(None, lines)))
+
+
+def _weights(deployment: DeploymentStatus, digest: str | None) -> str:
+    """The weights, and whether they are those that were approved: which way a responder has to look."""
+    approved = deployment.baseline.model_digests if deployment.baseline is not None else ()
+    said = f"weights {short_digest(digest)}"
+    if digest is None or not approved:
+        return said
+    if digest in approved:
+        return f"{said}, reported as the approved ones: compare what is really served"
+    return f"{said}, not the approved {short_digest(approved[-1])}"
 
 
 def calm_facts(deployment: DeploymentStatus, now: datetime) -> list[Fact]:

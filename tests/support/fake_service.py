@@ -25,7 +25,10 @@ DIGEST = "sha256:4b1f0c6a9d2e73581c0f6e2d9a8b7c6d5e4f30211203f4e5d6c7b8a90a1b2c3
 CLASSIFIER = "sha256:9a77c01be4d05f1e2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091"
 BASE_RATE = {name: 0.04 + 0.02 * (i % 7) for i, name in enumerate(CATEGORIES)}
 PANE = 300.0
-BASELINE = BaselineSummary(approved_by="j.doe", fitted_at=NOW - timedelta(days=12), labels=4120, compliance=0.10)
+APPROVED = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+BASELINE = BaselineSummary(
+    approved_by="j.doe", fitted_at=NOW - timedelta(days=12), labels=4120, compliance=0.10, model_digests=(APPROVED,)
+)
 
 
 def ago(minutes: float) -> datetime:

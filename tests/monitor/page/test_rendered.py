@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from fake_service import NOW, SCENES, ago, deployment, incident, old_incident, service
+from fake_service import BASELINE, DIGEST, NOW, SCENES, ago, deployment, incident, old_incident, service
 from read_page import Node, read
 
 from alerts.config import AlertsConfig
@@ -52,7 +52,8 @@ def test_alarm_says_how_much_since_when_how_sure_what_changed_and_what_to_do():
         "Since when 02:27 45 min ago between 02:17 and 02:37 detected 02:50; 118 labels since the start",
         "How sure 2,000 times the alarm level",
         "would cause a page like this once in 360 days",
-        "Nearest change deploy 02:23 serving image 1.14.2 to 1.14.3 rollout/8812 weights 4b1f0c6a9d2e…",
+        "Nearest change deploy 02:23 serving image 1.14.2 to 1.14.3 rollout/8812",
+        "weights 4b1f0c6a9d2e…, not the approved 9f86d081884c…",
         "Refusal of harmless requests: unchanged",
     ):
         assert part in facts, part
@@ -125,6 +126,16 @@ def test_other_states_never_look_calm(scene, banner):
     assert banner in said(shown, "banner")
     look = shown.by_id("banner").attributes["class"].split()
     assert not {"calm", "alarm"} & set(look)
+
+
+def test_weights_that_are_reported_as_approved_are_doubted():
+    same = BASELINE.model_copy(update={"model_digests": (DIGEST,)})
+    facts = said(page(service(deployment(state="alarm", baseline=same))), "facts")
+    assert "weights 4b1f0c6a9d2e…, reported as the approved ones: compare what is really served" in facts
+    unnamed = BASELINE.model_copy(update={"model_digests": ()})
+    shown = page(service(deployment(state="alarm", baseline=unnamed)))
+    assert "Approved weights not named in its traffic" in said(shown, "baseline")
+    assert "approved" not in said(shown, "facts")
 
 
 def test_stale_figures_are_told_as_such():
