@@ -93,6 +93,9 @@ class KafkaStateTopic:
             raise SourceError(f"kafka: state topic {self.topic!r}: {type(error).__name__}: {error}") from error
         finally:
             admin.close()
+        if found == 0:
+            # Made a moment ago, and the broker that was asked has not heard of it.
+            raise SourceError(f"kafka: state topic {self.topic!r} is being made")
         if found != partitions:
             raise StateError(
                 f"state topic {self.topic!r} has {found} partitions and the labels topic {partitions}; they must be"

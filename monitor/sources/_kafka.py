@@ -69,6 +69,7 @@ class KafkaSource:
         self._paused = self._ready = False
         self._observed_at = float("-inf")
         self._missing: list[str] = []
+        self._missing_since = 0.0
         self.expired = 0
         """Records that retention had removed before we came back for them."""
 
@@ -225,10 +226,16 @@ class KafkaSource:
         known = consumer._client.cluster  # noqa: SLF001
         missing = [topic for topic in self._config.topics if not known.partitions_for_topic(topic)]
         stable = bool(consumer.group_metadata().state == MemberState.STABLE)
-        if stable and missing and self._missing != missing:
-            log.warning("topics do not exist yet", extra={"topics": missing})
-        self._missing = missing if stable else []
+        self._note_missing(missing if stable else [])
         return stable and not missing
+
+    def _note_missing(self, topics: list[str]) -> None:
+        """Say so once, and not in the moment after joining, when the client may not have asked yet."""
+        if topics != self._missing:
+            self._missing, self._missing_since = topics, time.monotonic()
+        elif topics and time.monotonic() - self._missing_since >= OBSERVE_SECONDS:
+            log.warning("topics do not exist yet", extra={"topics": topics})
+            self._missing_since = float("inf")
 
     def _not_ready(self, error: Exception) -> None:
         if self._ready:
