@@ -22,6 +22,8 @@ from monitor.errors import DecodeError
 
 MAX_CHOICES: Final = 128
 """The API's own limit of `n`."""
+_TELLING: Final = frozenset({"error", "moderation", "prompt_filter_results", "prompt_annotations"})
+_PLAIN: Final = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _TOLD_BLOCKED: Final = re.compile(
     r"content_filter|content_policy_violation|ResponsibleAIPolicyViolation|content management policy", re.IGNORECASE
 )
@@ -67,6 +69,8 @@ class _Reading:
     source: str | None = None
     found: list[str] = field(default_factory=list)
     blocked: bool = False
+    complete: bool = False
+    """Whether the head is known, so that nothing but answers is to come."""
 
 
 def reply(body: Any) -> Reply:
@@ -82,10 +86,13 @@ def reply(body: Any) -> Reply:
     where = "response[{}]" if isinstance(body, list) else "response"
     reading = _Reading("delta" if isinstance(body, list) else "message")
     for number, event in enumerate(events):
+        if reading.complete and _is_next_word(event, reading):
+            continue
         fields = expect(event, dict, where.format(number))
         for name in ("id", "created", "model"):
             if not reading.head.get(name):
                 reading.head[name] = fields.get(name)
+        reading.complete = all(reading.head.values())
         _add_prompt_verdicts(fields, reading)
         if fields.get("error") is not None and reading.drafts:
             # The stream broke off: what came before is an answer without an end.
@@ -97,6 +104,22 @@ def reply(body: Any) -> Reply:
         raise DecodeError("missing-field", "response.choices: at least one choice is required")
     answers = [reading.drafts[index].answer(index) for index in sorted(reading.drafts)]
     return Reply(answers, reading.head, reading.source, categories_of(reading.found), reading.blocked)
+
+
+def _is_next_word(event: Any, reading: _Reading) -> bool:
+    """Take in the chunk that streams are made of, one piece of a known answer and nothing else; False for any other."""
+    if not isinstance(event, dict) or not _TELLING.isdisjoint(event):
+        return False
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    if not isinstance(choice, dict) or not choice.keys() <= _PLAIN or choice.get("finish_reason") is not None:
+        return False
+    index, delta = choice.get("index"), choice.get("delta")
+    draft = reading.drafts.get(index) if type(index) is int else None
+    if draft is None or not isinstance(delta, dict) or len(delta) != 1 or not isinstance(delta.get("content"), str):
+        return False
+    draft.content.append(delta["content"])
+    return True
 
 
 def _add_prompt_verdicts(fields: Mapping[str, Any], reading: _Reading) -> None:

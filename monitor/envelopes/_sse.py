@@ -41,7 +41,7 @@ def chunks_of_sse(text: str, where: str = "response") -> list[Any]:
         DecodeError: a line's data is not JSON, or there is none.
     """
     chunks: list[Any] = []
-    for number, line in enumerate(_LINE.split(text)):
+    for number, line in enumerate(_LINE.split(text) if "\r" in text else text.split("\n")):
         name, _, data = line.partition(":")
         if name != "data" or data.strip() in {"", DONE}:
             continue

@@ -125,3 +125,27 @@ def test_a_broken_response_is_told_with_its_place(response: Any, reason: str, pl
 @pytest.mark.parametrize("messages", [7, "hello", [{"content": "no role"}], [3]], ids=str)
 def test_broken_messages_are_told(messages: Any) -> None:
     assert "request.messages" in fault(openai(request={"messages": messages})).detail
+
+
+ODD = [
+    {"index": 1}, {"index": True}, {"index": 128}, {"index": "0"}, {"delta": None}, {"delta": {"content": None}},
+    {"delta": {"content": [{"type": "text", "text": "x"}]}}, {"delta": {"content": "x", "refusal": "No."}},
+    {"delta": {"refusal": "No."}}, {"delta": {"tool_calls": [{}]}}, {"finish_reason": "length"}, {"text": "x"},
+    {"content_filter_results": {"hate": {"filtered": True, "severity": "high"}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_a_chunk_that_is_more_than_a_word_is_read_like_the_first(odd):
+    def outcome(*, hurried: bool) -> Any:
+        # A key that means nothing keeps a chunk from being taken for the next word.
+        chunks = [chunk("Put "), chunk("it "), chunk("in"), chunk(".", None), chunk(None, "stop")]
+        chunks[2]["choices"][0] |= odd
+        for one in chunks if not hurried else ():
+            one["choices"][0]["x"] = None
+        try:
+            return read(openai(response=chunks))
+        except DecodeError as error:
+            return error.reason, error.detail
+
+    assert outcome(hurried=True) == outcome(hurried=False)
