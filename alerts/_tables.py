@@ -83,6 +83,16 @@ def last_sent(connection: sqlite3.Connection, sink: str, incident: str) -> float
     return rows[0][0] if rows else None
 
 
+def last_trigger(connection: sqlite3.Connection, sink: str, incident: str) -> str | None:
+    """What the sink was told last, or is about to be: the body of the incident's latest trigger."""
+    rows = query(
+        connection,
+        "SELECT body FROM outbox_messages WHERE sink=? AND incident=? AND action='trigger' ORDER BY seq DESC LIMIT 1",
+        (sink, incident),
+    )
+    return rows[0][0] if rows else None
+
+
 def hurry(connection: sqlite3.Connection, sink: str, incident: str, now: float) -> None:
     """Make due what was held back as a mere update, so that what follows does not wait behind it."""
     connection.execute(

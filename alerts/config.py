@@ -92,6 +92,7 @@ class AlertsConfig(Section):
                 sink.update_interval_seconds,
                 deployments=sink.deployments,
                 verdicts=sink.verdicts,
+                updates=sink.updates,
                 changes=isinstance(sink, PagerDutySinkConfig) and sink.change_events,
             )
             for sink in self.sinks

@@ -10,13 +10,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from alerts.incidents import leading_stream
 from alerts.message import RANK, Action, Cause
-from alignwatch import Incident, Severity, Status, Verdict
+from alignwatch import Incident, Severity, Status, StreamFinding, Verdict
 
 KEY_LENGTH: Final = 255
 """PagerDuty's limit for `dedup_key`, in characters."""
+
+
+Updates = Literal["figures", "material"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Route:
     """Names or shell patterns; all when empty."""
     verdicts: tuple[Verdict, ...] = ()
     """All when empty."""
+    updates: Updates = "figures"
+    """Which updates are sent while status, severity and verdict stay: every fresh figure, or what would be news."""
     changes: bool = False
     """Whether the sink is told of changes, apart from incidents."""
 
@@ -98,6 +104,31 @@ def plan(episode: Episode | None, incident: Incident, route: Route) -> tuple[Epi
     # Without `send_resolved` the receiver closes alerts by its own rules, the superseded one included.
     closing = [Step("resolve", "escalated", episode.level)] if route.send_resolved else []
     return escalated, [Step("trigger", "escalated", incident.severity), *closing]
+
+
+def is_news(told: Incident, incident: Incident) -> bool:
+    """Whether a person who was told the one wants to be told the other: more than figures that waver.
+
+    News is another status, severity or verdict; a category that had not moved; other weights; and a leading rate that
+    has left the interval that was told, or leads with another statistic.
+    """
+    if (told.status, told.severity, told.verdict) != (incident.status, incident.severity, incident.verdict):
+        return True
+    if {one.name for one in incident.categories} - {one.name for one in told.categories}:
+        return True
+    if incident.model_digest not in {None, told.model_digest}:
+        return True
+    return _lead_moved(leading_stream(told), leading_stream(incident))
+
+
+def _lead_moved(before: StreamFinding | None, after: StreamFinding | None) -> bool:
+    if before is None or after is None:
+        return after is not before
+    if (before.name, before.direction) != (after.name, after.direction):
+        return True
+    if before.interval is None or after.observed is None:
+        return False
+    return not before.interval[0] <= after.observed <= before.interval[1]
 
 
 def _open(episode: Episode | None, incident: Incident, route: Route) -> tuple[Episode | None, list[Step]]:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from alerts import _tables
 from alerts.changes import ChangeEvent, ChangeQueue
-from alerts.episodes import Episode, Route, Step, dedup_key, plan
+from alerts.episodes import Episode, Route, Step, dedup_key, is_news, plan
 from alerts.errors import OutboxError
 from alerts.message import Message
 from alerts.pacing import Backoff
@@ -95,11 +95,14 @@ class Outbox:
         after, steps = plan(before, incident, route)
         if after is None or (not steps and after == before):
             return 0
+        only_figures = before is not None and before.open and before.same_state(incident)
+        if only_figures and route.updates == "material" and not self._is_news(route.sink, incident):
+            return 0
         revision = hashlib.blake2b(incident.to_json().encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         if not _tables.first_time(connection, sink, incident.id, revision, now):
             return 0
         due = now
-        if before is not None and before.open and before.same_state(incident):
+        if only_figures:
             sent = _tables.last_sent(connection, sink, incident.id)
             due = now if sent is None else min(max(now, sent + route.update_interval), now + route.update_interval)
         else:
@@ -111,6 +114,10 @@ class Outbox:
         for step in steps:
             _tables.add(connection, sink, _message(incident, after, step), revision, due)
         return len(steps)
+
+    def _is_news(self, sink: str, incident: Incident) -> bool:
+        body = _tables.last_trigger(self._connection, sink, incident.id)
+        return body is None or is_news(Message.model_validate_json(body).incident, incident)
 
     def due(self, sink: str, limit: int = 1) -> list[Entry]:
         """The events that may be sent now: of each incident the oldest alone, the most severe first."""

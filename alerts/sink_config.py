@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from alerts.episodes import Updates
 from alerts.settings import Refused, Seconds, Section, SinkName, TlsConfig, Url, at_most_one, exactly_one
 from alignwatch import Severity, Verdict
 
@@ -28,6 +29,8 @@ class SinkBase(Section):
     verdicts: tuple[Verdict, ...] = ()
     """Only these; all when empty."""
     send_resolved: bool = True
+    updates: Updates = "figures"
+    """`figures`: an open alert follows its figures; `material`: it is updated when there is news for a person alone."""
     update_interval_seconds: Seconds = 300.0
     """Between updates in which only figures changed; a change of status, severity or verdict goes out at once."""
     rate_per_minute: Annotated[float, Field(gt=0, le=6000, allow_inf_nan=False)] = 60.0
@@ -51,6 +54,7 @@ class PagerDutySinkConfig(HttpSinkBase):
     """PagerDuty, Events API v2; the routing key is an integration key of 32 characters."""
 
     kind: Literal["pagerduty"]
+    updates: Updates = "material"
     routing_key_file: Path | None = None
     routing_key_env: str | None = None
     routing_key: Refused = None
@@ -125,7 +129,8 @@ class SlackSinkConfig(HttpSinkBase):
 
     kind: Literal["slack"]
     min_severity: Severity = "warning"
-    update_interval_seconds: Seconds = 3600.0
+    updates: Updates = "material"
+    update_interval_seconds: Seconds = 900.0
     url_file: Path | None = None
     url_env: str | None = None
     url: Refused = None

@@ -94,6 +94,8 @@ class DetectStage:
         """Seconds of `CATCH_UP_SECONDS` that are used up; records or a commit start them anew."""
         self._queue: dict[str, Incident] = {}
         """Committed, and still to be queued for the sinks."""
+        self._figures: dict[str, Incident] = {}
+        """The same, of which the figures alone changed."""
 
     def position_of(self, part: TopicPartition) -> int | None:
         """Take a partition over: its state, from the topic; called by the source before it hands out its records.
@@ -182,6 +184,7 @@ class DetectStage:
             return
         for identifier in task.incidents:
             self._queue.pop(identifier, None)
+            self._figures.pop(identifier, None)
         try:
             task.let_go()
         except sqlite3.Error as error:
@@ -223,21 +226,24 @@ class DetectStage:
             for incident in found.values():
                 self._metrics.incident(incident)
             self._queue |= found
+            self._figures |= {name: one for name, one in task.refreshed.items() if name not in self._queue}
+            task.refreshed.clear()
 
     def _tell(self) -> None:
-        if not self._queue:
+        if not self._queue and not self._figures:
             return
         incidents = list(self._queue.values())
         if self._enqueue is not None:
             try:
-                self._enqueue(incidents)
+                self._enqueue([*incidents, *self._figures.values()])
             except sqlite3.Error as error:
                 # They lie committed on the topic: whoever restores the partition queues them, if we can't.
                 raise StateError(f"alerts can't be queued: {error}") from error
         self._queue.clear()
         for task in self._tasks.values():
-            task.told(incidents)
-        if self._on_incidents is not None:
+            task.told([*incidents, *self._figures.values()])
+        self._figures.clear()
+        if self._on_incidents is not None and incidents:
             self._on_incidents(incidents)
 
     def recover(self) -> None:

@@ -130,6 +130,10 @@ class Engine:
         deployments = self._all()
         return [deployment_status(deployments[name]) for name in sorted(deployments)]
 
+    def open_incidents(self) -> list[Incident]:
+        """Those that are open, with their present figures."""
+        return [one for _, deployment in sorted(self._all().items()) for one in deployment.open_incidents()]
+
     @property
     def policies(self) -> dict[str, OutcomePolicy]:
         """What counts as an outcome, by deployment that has a baseline."""

@@ -60,6 +60,8 @@ class DetectOutlet:
         self._clock = clock
         self._on_incidents = on_incidents
         self._pending: dict[str, Incident] = {}
+        self._told = {one.id: one.updated_at for one in engine.open_incidents()}
+        """When each open incident was last looked into, as of the last commit."""
         self._newest = (float("-inf"), 0.0)
         self._late = engine.late_labels
 
@@ -98,23 +100,33 @@ class DetectOutlet:
             event, arrived = self._newest
             self._remember(self._engine.advance(event + self._clock.now() - arrived))
         incidents = list(self._pending.values())
+        figures = self._moved_figures()
 
         def within(connection: sqlite3.Connection) -> None:
-            if self._enqueue is not None and incidents:
-                self._enqueue(connection, incidents)
+            if self._enqueue is not None and (incidents or figures):
+                self._enqueue(connection, [*incidents, *figures])
 
         self._state.commit(
             {SNAPSHOT: self._engine.snapshot()},
             positions,
-            incidents,
+            [*incidents, *figures],
             self._seen.fresh(),
             forget_before=self._seen.horizon if len(self._seen) else None,
             within=within,
         )
         self._seen.committed()
         self._pending.clear()
+        self._told = {one.id: one.updated_at for one in self._engine.open_incidents()}
         if incidents and self._on_incidents is not None:
             self._on_incidents(incidents)
+
+    def _moved_figures(self) -> list[Incident]:
+        """Open incidents of which nothing changed but the figures: the sinks decide whether that is worth a word."""
+        return [
+            with_summary(one)
+            for one in self._engine.open_incidents()
+            if one.id not in self._pending and self._told.get(one.id) != one.updated_at
+        ]
 
     def _remember(self, found: Sequence[Incident]) -> None:
         for bare in found:

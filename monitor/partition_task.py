@@ -56,6 +56,8 @@ class PartitionTask:
         self._partitions = 0
         self._stale: list[bytes] = []
         self._incidents: dict[str, Incident] = {}
+        self.refreshed: dict[str, Incident] = {}
+        """Open incidents of which the figures alone changed, until the sinks have been offered them."""
         self._unsettled: set[str] = set()
         """Incidents about which an event may still wait to be delivered."""
 
@@ -110,7 +112,15 @@ class PartitionTask:
         for incident in found:
             self._incidents.pop(incident.id, None)
             self._incidents[incident.id] = incident
+        self._follow({one.id for one in found})
         return found
+
+    def _follow(self, told: set[str]) -> None:
+        """Keep the figures of open incidents fresh, of which nothing else has changed."""
+        for one in self.engine.open_incidents():
+            kept = self._incidents.get(one.id)
+            if one.id not in told and kept is not None and kept.updated_at != one.updated_at:
+                self._incidents[one.id] = self.refreshed[one.id] = with_summary(one)
 
     def changes(self) -> dict[bytes, bytes | None]:
         """Records to write with the coming commit; empty when nothing has changed."""

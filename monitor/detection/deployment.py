@@ -171,6 +171,11 @@ class Deployment:
         epoch = (self.epoch.incident,) if self.epoch.incident else ()
         return epoch + tuple(map(self.beside_change, self.cases.newest_first() if self.cases else ()))
 
+    def open_incidents(self) -> list[Incident]:
+        """With their present figures."""
+        cases = self.cases.open.values() if self.cases is not None else ()
+        return [self.beside_change(case.incident) for case in cases]
+
     def dump(self) -> dict[str, Any]:
         """State as JSON values."""
         return {

@@ -69,7 +69,7 @@ def time_axis(frame: Frame) -> list[Markup]:
         drawn += [
             e("line", cls="grid", x1=at, x2=at, y1=frame.top, y2=frame.floor),
             e(
-                "text", text, cls="tick", x=min(max(at, frame.left), frame.width - half), y=frame.floor + 17,
+                "text", text, cls="tick", x=min(max(at, frame.left + half - 6), frame.width - half), y=frame.floor + 17,
                 text_anchor="middle",
             ),
         ]  # fmt: skip

@@ -36,7 +36,7 @@ def test_nothing_set_still_logs_every_incident() -> None:
 def test_routes_follow_the_sinks() -> None:
     config = load(PAGERDUTY, {"kind": "webhook", "name": "chat", "url": "https://c.example/x", "send_resolved": False})
     assert config.routes == (
-        Route("pagerduty", "error", True, 300.0, changes=True),
+        Route("pagerduty", "error", True, 300.0, updates="material", changes=True),
         Route("chat", "warning", False, 300.0),
     )
 

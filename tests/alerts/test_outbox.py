@@ -13,11 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from alerts.config import AlertsConfig
 from alerts.episodes import Route, dedup_key
 from alerts.errors import OutboxError
 from alerts.outbox import Entry, Outbox
 from alerts.pacing import Backoff
-from alignwatch import SEVERITIES, Incident
+from alignwatch import SEVERITIES, CategoryFinding, Incident
 
 ROUTES = (Route("pd", "error"),)
 
@@ -391,3 +392,66 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxMachine = OutboxMachine.TestCase
 TestOutboxMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def worse(number: int, observed: float = 0.72, **changes: object) -> Incident:
+    """The same incident later: another figure in the leading stream, within what was told or beyond it."""
+    lead, *rest = incident().streams
+    return revision(number, streams=(lead.model_copy(update={"observed": observed}), *rest), **changes)
+
+
+NEWS = [
+    (worse(5), False),
+    (worse(9_000), False),
+    (worse(5, observed=0.79), True),
+    (worse(5, observed=0.5), True),
+    (revision(5, categories=(*incident().categories, CategoryFinding(name="self_harm"))), True),
+    (revision(5, categories=incident().categories[:3]), False),
+    (revision(5, model_digest="sha256:other"), True),
+    (revision(5, model_digest=None), False),
+    (revision(5, streams=incident().streams[1:]), True),
+    (revision(5, verdict="jailbreak-campaign"), True),
+    (revision(5, severity="error"), True),
+]
+
+
+@pytest.mark.parametrize(("later", "news"), NEWS)
+def test_a_person_is_told_again_when_there_is_news_alone(
+    connection: sqlite3.Connection, clock: Clock, later: Incident, news: bool
+) -> None:
+    outbox = Outbox(connection, now=clock)
+    routes = (Route("pd", updates="material"), Route("am", "warning", updates="figures"))
+    outbox.enqueue(revision(1), routes)
+    for name in ("pd", "am"):
+        outbox.mark_sent(outbox.due(name)[0])
+    clock.advance(400)
+    outbox.enqueue(later, routes)
+    assert [len(outbox.due(name)) for name in ("pd", "am")] == [int(news), 1], "who follows figures hears in any case"
+
+
+def test_news_is_measured_against_what_was_told_and_not_against_the_last_look(
+    connection: sqlite3.Connection, clock: Clock
+) -> None:
+    outbox, routes = Outbox(connection, now=clock), (Route("pd", updates="material"),)
+    outbox.enqueue(revision(1), routes)
+    outbox.mark_sent(outbox.due("pd")[0])
+    for number, observed in enumerate((0.73, 0.75, 0.77), 2):
+        clock.advance(400)
+        assert outbox.enqueue(worse(number, observed=observed), routes) == 0
+    clock.advance(400)
+    assert outbox.enqueue(worse(9, observed=0.785), routes) == 1, "it crept out of the interval that was told"
+    outbox.mark_sent(outbox.due("pd")[0])
+    clock.advance(400)
+    assert Outbox(connection, now=clock).enqueue(worse(9, observed=0.785), routes) == 0, "nor again after a restart"
+
+
+def test_the_kinds_of_sink_hear_what_suits_them() -> None:
+    sinks = [
+        {"kind": "pagerduty", "routing_key_env": "K"},
+        {"kind": "slack", "url_env": "S"},
+        {"kind": "alertmanager", "urls": ["http://am:9093"]},
+        {"kind": "webhook", "url": "https://h.example"},
+        {"kind": "log"},
+    ]
+    routes = AlertsConfig.model_validate({"sinks": sinks}).routes
+    assert [route.updates for route in routes] == ["material", "material", "figures", "figures", "figures"]

@@ -105,7 +105,8 @@ def test_the_program_is_whole_and_its_dependencies_are_those_that_it_declares(im
         subprocess.run([image / "bin" / "alignwatch", *arguments], cwd="/", check=True, capture_output=True, timeout=60)
     files = (
         "from monitor.http._app import STATIC; from monitor.report._page import STYLES; "
-        "from monitor.page._render import TEMPLATES; from monitor.demo._corpus import load_corpus; load_corpus(); assert (STATIC / 'app.js').exists(); "
+        "from monitor.page._render import TEMPLATES; from monitor.demo._corpus import load_corpus; load_corpus(); "
+        "assert (STATIC / 'app.js').exists(); "
         "assert (TEMPLATES / 'page.html').exists(); assert all(path.exists() for path in STYLES)"
     )
     subprocess.run([python, "-c", files], cwd="/", check=True, timeout=60)

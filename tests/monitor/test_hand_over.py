@@ -151,7 +151,9 @@ def reference(sent: list[tuple[str, int]]) -> tuple[dict[str, object], dict[str,
     )
     records = [Record(exchange(*one), TopicPartition("reference", 0), index) for index, one in enumerate(sent)]
     labels = [Label.model_validate_json(one.to_json()) for one in intake.read(records)]
-    incidents = {one.id: with_summary(one).model_dump(mode="json") for one in engine.process(labels)}
+    told = [*engine.process(labels), *engine.open_incidents()]
+    # What is open lies there with its present figures.
+    incidents = {one.id: with_summary(one).model_dump(mode="json") for one in told}
     return {name: json.loads(line) for name, line in engine.snapshot_parts()[1].items()}, incidents
 
 
