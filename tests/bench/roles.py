@@ -63,7 +63,9 @@ class Group:
     def sharing(self) -> int:
         """Members that have partitions."""
         members = self._admin.describe_groups([self._name])[self._name]["members"]
-        return sum(bool(one["member_assignment"]["assigned_partitions"]) for one in members)
+        # In the middle of a rebalance a member has an empty text instead of an assignment.
+        found = [one["member_assignment"] for one in members]
+        return sum(bool(one["assigned_partitions"]) for one in found if isinstance(one, dict))
 
     def close(self) -> None:
         self._admin.close()
