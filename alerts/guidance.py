@@ -103,6 +103,11 @@ def replay_command(incident: Incident, config: AlertsConfig) -> str:
     return _fill(config.replay_command, incident, shlex.quote)
 
 
+def ack_command(incident: Incident) -> str:
+    """What says, on the monitor's host, that somebody has taken the incident."""
+    return f"alignwatch alert ack {shlex.quote(incident.id)} --by YOU"
+
+
 def headline(message: Message) -> str:
     """The line that a person reads first: the incident's summary, or that this is a test."""
     return TEST_SUMMARY if message.test else summary_line(message.incident)

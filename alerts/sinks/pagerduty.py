@@ -109,7 +109,8 @@ def event(message: Message, alerts: AlertsConfig) -> dict[str, Any]:
             "custom_details": details(message, alerts),
         },
     }
-    return body | {"client_url": alerts.status_url} if alerts.status_url else body
+    page = status_link(alerts, incident.deployment)
+    return body | {"client_url": page.href} if page is not None else body
 
 
 def change_endpoint(endpoint: str) -> str:

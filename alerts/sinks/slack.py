@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from alerts.config import AlertsConfig, SlackSinkConfig
 from alerts.errors import AlertConfigError
-from alerts.guidance import headline, links, next_steps, replay_command
+from alerts.guidance import ack_command, headline, links, next_steps, replay_command
 from alerts.incidents import HEADLINES, leading_stream, measure, percent
 from alerts.message import RANK, Message
 from alerts.sinks._base import Delivered, HttpPoster, Outcome, Rejected, Retry, Secret, judge
@@ -76,10 +76,8 @@ def payload(message: Message, alerts: AlertsConfig, mention: str = "") -> dict[s
     incident = message.incident
     closing = message.action != "trigger"
     calls = mention and message.cause in {"opened", "escalated"} and RANK[incident.severity] >= RANK["error"]
-    blocks = [
-        _header(message),
-        _section(f"{mention} {escape(headline(message))}" if calls else escape(headline(message))),
-    ]
+    # The line itself is not repeated in the blocks: Slack shows `text` above them.
+    blocks = [_header(message)]
     if not closing:
         blocks += [*_fields(incident), _section(_steps(message, alerts))]
     blocks.append(_footer(message, alerts))
@@ -141,7 +139,10 @@ def _fields(incident: Incident) -> list[dict[str, Any]]:
 
 def _steps(message: Message, alerts: AlertsConfig) -> str:
     steps = "\n".join(f"{i}. {escape(step)}" for i, step in enumerate(next_steps(message), 1))
-    return f"*What to do now*\n{steps}\n`{escape(replay_command(message.incident, alerts)).replace('`', chr(39))}`"
+    take = "" if message.test else f"\nTake it: `{escape(ack_command(message.incident)).replace('`', chr(39))}`"
+    return (
+        f"*What to do now*\n{steps}{take}\n`{escape(replay_command(message.incident, alerts)).replace('`', chr(39))}`"
+    )
 
 
 def _footer(message: Message, alerts: AlertsConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from alerts.guidance import ack_command
 from alerts.standing import Standing
 from alignwatch import Incident
 from monitor.page._mood import ORDER, TAGS, Mood, Ranked, main_incident, open_incidents, pages, silence
@@ -92,7 +93,7 @@ def banner(one: Ranked, status: ServiceStatus, now: datetime) -> Banner:
 
 def _ack(incident: Incident | None, standing: Standing | None) -> str:
     firing = incident is not None and standing is not None and standing.state == "firing"
-    return f"alignwatch alert ack {incident.id} --by YOU" if firing and incident is not None else ""
+    return ack_command(incident) if firing and incident is not None else ""
 
 
 def _headline(one: Ranked, status: ServiceStatus, now: datetime) -> tuple[str, str]:

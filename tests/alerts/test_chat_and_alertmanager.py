@@ -74,6 +74,7 @@ def test_a_slack_message_says_what_how_much_since_when_and_what_to_do(slack: Sla
     for part in (
         "critical: un-alignment, chat-prod", "12 % → *71 %* (64-78 %)", "2026-11-23 10:42 UTC", "checkpoint, 10:37 UTC",
         "1. Contain: go back to the last approved", "<https://wiki.example/unalignment|Runbook: unalignment>", "inc-1",
+        "Take it: `alignwatch alert ack inc-1 --by YOU`",
     ):  # fmt: skip
         assert part in said, part
 

@@ -68,7 +68,10 @@ def test_a_trigger_carries_what_a_responder_needs(receiver: PagerDutyReceiver, k
     assert sent["payload"]["timestamp"] == "2026-11-23T10:55:00.000Z"
     assert sent["payload"]["custom_details"]["model_digest"].startswith("sha256:")
     assert sent["links"][0] == {"href": "https://wiki.example/unalignment", "text": "Runbook: unalignment"}
-    assert (sent["client"], sent["client_url"]) == ("alignwatch", "https://status.example")
+    assert (sent["client"], sent["client_url"]) == (
+        "alignwatch",
+        "https://status.example/deployment?name=chat-prod",
+    )
 
 
 def test_a_resolve_closes_what_the_trigger_opened(receiver: PagerDutyReceiver, key: Path) -> None:
