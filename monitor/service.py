@@ -134,6 +134,9 @@ class Service:
         parts = self._parts
         try:
             parts.worker.run()
+            # The last labels may have brought other weights.
+            self._status = self._look()
+            self._tell_changes()
         finally:
             self._stopping = True
             parts.source.close()
@@ -168,8 +171,11 @@ class Service:
         if now - self._published_at >= STATUS_SECONDS:
             self._published_at = now
             self._status = self._look()
-            if self._parts.announcer is not None:
-                self._heard(self._parts.announcer.look(self._status.deployments))
+            self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        if self._parts.announcer is not None:
+            self._heard(self._parts.announcer.look(self._status.deployments))
 
     def live(self) -> tuple[bool, str]:
         """False when the loop hangs: a restart would help."""

@@ -103,6 +103,30 @@ def test_a_recording_runs_through_to_one_page(world: World, tmp_path: Path) -> N
     assert receiver.events[0]["payload"]["severity"] == "critical"
 
 
+def test_new_weights_are_told_once_also_over_a_restart(tmp_path: Path) -> None:
+    half = 40
+    digests = ["sha256:" + "ab"[i >= half] * 64 for i in range(2 * half)]
+    traffic = [native(id=f"r-{i}", model_digest=digest) for i, digest in enumerate(digests)]
+    with PagerDutyReceiver() as receiver:
+        (tmp_path / "key").write_text(ROUTING_KEY)
+        text = f"""
+        [[alerts.sinks]]
+        kind = "pagerduty"
+        routing_key_file = "{tmp_path}/key"
+        endpoint = "{receiver.endpoint}"
+        """
+        path = settings(tmp_path, write(tmp_path / "traffic.jsonl", traffic), text=text)
+        alignwatch("run", "-c", path)
+        (change,) = receiver.changes
+        assert change["payload"]["summary"].endswith("weights aaaaaaaaaaaa → bbbbbbbbbbbb")
+        alignwatch("run", "-c", path)
+        assert receiver.changes == [change]
+        path.write_text(path.read_text().replace("[state]", "[sampling]\nrate = 0.5\n[state]"))
+        alignwatch("run", "-c", path)
+        assert receiver.changes[-1]["payload"]["summary"] == "alignwatch: settings of alignwatch differ: sampling.rate"
+        assert receiver.events == [], "and nobody was woken"
+
+
 def test_what_was_read_is_not_read_again_by_the_next_start(world: World, tmp_path: Path) -> None:
     path = settings(tmp_path, world.attack, text=f'[baseline]\npath = "{world.baseline}"')
     alignwatch("run", "-c", path)
