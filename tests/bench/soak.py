@@ -216,7 +216,7 @@ class Soak:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rate", type=float, default=100.0, help="records a second")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="alignwatch-soak-") as name:
