@@ -119,8 +119,7 @@ def _row(stream: StreamStatus, finding: CategoryFinding | None) -> Row:
     since = finding is not None and finding.observed is not None
     observed = finding.observed if finding is not None and since else stream.observed
     interval = finding.interval if finding is not None and since else stream.interval
-    calm = "no traffic" if stream.observed is None else "steady"
-    word = {"moved": _MOVED[stream.direction], "blamed": "△ higher", "": calm}[moved]
+    word = {"moved": _MOVED[stream.direction], "blamed": "△ higher", "": _calm(stream)}[moved]
     labels = (finding.labels if finding is not None else 0) or stream.labels
     return Row(
         name=stream_name(stream.name),
@@ -134,6 +133,17 @@ def _row(stream: StreamStatus, finding: CategoryFinding | None) -> Row:
         labels=f"{labels:,}",
         moved=moved,
     )
+
+
+def _calm(stream: StreamStatus) -> str:
+    """Of a stream that has not alarmed: never "steady" beside figures that say otherwise."""
+    if stream.observed is None:
+        return "no traffic"
+    if stream.interval is None or stream.baseline is None:
+        return "steady"
+    if stream.interval[0] > stream.baseline:
+        return "above, no alarm"
+    return "below, no alarm" if stream.interval[1] < stream.baseline else "steady"
 
 
 def fleet_row(one: Ranked, now: float) -> FleetRow:

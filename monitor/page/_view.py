@@ -14,7 +14,7 @@ from monitor.page._banner import TICK_SECONDS, Banner, banner, empty, over_all
 from monitor.page._chart import Chart, Subject, draw
 from monitor.page._facts import Control, Fact, alarm_facts, calm_facts, control, pooled
 from monitor.page._health import Health, health
-from monitor.page._mood import TAGS, Mood, Ranked, main_incident, ranked
+from monitor.page._mood import TAGS, Mood, Ranked, main_incident, pages, ranked
 from monitor.page._rows import Categories, FleetRow, Row, categories, fleet_row, signals
 from monitor.page._wording import SEVERITIES as SEVERITY_WORDS
 from monitor.page._wording import told_whom, wording
@@ -184,7 +184,7 @@ def _shown(one: Ranked, status: ServiceStatus, now: datetime, links: Links) -> S
         panes=deployment.panes,
         baseline=deployment.baseline.compliance if deployment.baseline is not None else None,
         threshold=stream.threshold_log10 if stream is not None else DEFAULT_THRESHOLD,
-        incident=incident,
+        incident=incident or _past(deployment),
         now=now,
     )
     facts = alarm_facts(deployment, incident, now) if incident is not None else calm_facts(deployment, now)
@@ -205,6 +205,13 @@ def _shown(one: Ranked, status: ServiceStatus, now: datetime, links: Links) -> S
         changes=_changes(deployment),
         weights=tuple(reversed(deployment.model_digests)),
     )
+
+
+def _past(deployment: DeploymentStatus) -> Incident | None:
+    """An alarm that is over, and whose time the chart still shows."""
+    began = deployment.panes[0].start if deployment.panes else None
+    over = (one for one in deployment.incidents if pages(one) and began is not None and one.detected_at >= began)
+    return next(over, None)
 
 
 def _item(incident: Incident, standings: Mapping[str, Standing], now: datetime, links: Links) -> IncidentItem:

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from fake_service import BASELINE, DIGEST, NOW, SCENES, ago, deployment, incident, old_incident, service
+from fake_service import BASELINE, DIGEST, NOW, SCENES, ago, deployment, incident, old_incident, panes, service, stream
 from read_page import Node, read
 
 from alerts.config import AlertsConfig
@@ -305,6 +305,24 @@ def test_a_calm_page_tells_of_an_alarm_that_went_away():
     assert "Behaving as it did when approved" in banner
     assert "But there was an alarm at 02:50: “The model has stopped refusing”. It has recovered" in banner
     assert "needs a person" not in banner
+
+
+def test_a_chart_still_marks_an_alarm_that_is_over():
+    over = page(service(deployment(incidents=(incident(status="recovered"),), panes=panes(after=0.71))))
+    assert over.by_id("chart").classed("plot")[0].classed("onset")
+    assert "began about 02:27" in over.by_id("chart").text
+    old = incident(status="recovered", detected_at=ago(3000))
+    assert not page(service(deployment(incidents=(old,)))).by_id("chart").classed("plot")[0].classed("onset")
+
+
+@pytest.mark.parametrize(
+    ("interval", "word"),
+    [((0.05, 0.2), "steady"), ((0.3, 0.5), "above, no alarm"), ((0.01, 0.05), "below, no alarm"), (None, "steady")],
+)
+def test_nothing_is_called_steady_beside_figures_that_say_otherwise(interval, word):
+    one = stream("compliance/cyber", 0.1, 0.12, interval=interval)
+    row = page(service(deployment(streams=(one,)))).by_id("categories").all("tbody")[0]
+    assert word in row.text
 
 
 def test_the_alarm_says_who_knows_and_who_has_taken_it():
