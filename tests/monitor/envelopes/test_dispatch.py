@@ -14,8 +14,9 @@ from monitor.envelopes._registry import TELLING
 
 OTHERS = [one for one in DECODERS if one.name != "native"]
 NAMES = [
-    "id", "timestamp", "deployment", "messages", "prompt", "response", "model", "choices", "input", "output", "metadata",
-    "labels", "type", "source", "data", "resource", "body", "usage", "error", "user", "conversation", "finish_reason",
+    "id", "timestamp", "deployment", "messages", "prompt", "response", "model", "choices", "input", "output",
+    "metadata", "labels", "type", "source", "data", "resource", "body", "usage", "error", "user", "conversation",
+    "finish_reason",
 ]  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.text(max_size=3) | st.integers(0, 9) | st.booleans(),
