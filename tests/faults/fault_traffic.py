@@ -135,6 +135,9 @@ def undisturbed(settings: Settings, count: int, start: float) -> tuple[Outcome, 
             again = [Label.model_validate_json(one.to_json()) for one in labels]
             for engine, found, these in zip(engines, incidents, (labels, again), strict=True):
                 found.update({one.id: with_summary(one).model_dump(mode="json") for one in engine.process(these)})
+    for engine, found in zip(engines, incidents, strict=True):
+        # Figures of open incidents follow the labels, and are saved without the incident being told of again.
+        found.update({one.id: with_summary(one).model_dump(mode="json") for one in engine.open_incidents()})
     direct, topic = (
         Outcome({name: json.loads(line) for name, line in engine.snapshot_parts()[1].items()}, found)
         for engine, found in zip(engines, incidents, strict=True)
