@@ -82,7 +82,9 @@ def choose(requests: Requests, answers: Answers, calibration: Calibration) -> Th
     """Thresholds from dev rows that may be used for what ships.
 
     harm: the lowest of at least 0.2 at which at most 1.5 % of AlpacaEval's prompts pass; answer_pass: the harm below
-    which only 0.5 % of harmful prompts lie, at most a quarter of the harm threshold; the others by best F1.
+    which only 0.5 % of harmful prompts lie, at most a quarter of the harm threshold; noncompliance by best F1 over all
+    answers (the mean over sources would let 174 of CoCoNot's decide a quarter of it, and a source of four refusals in
+    five pull it down); response_harm by best mean F1 over sources.
     """
     heads = Heads(calibration)
     harm, usable = heads.harm(requests.logits), requests.trainable
@@ -97,7 +99,7 @@ def choose(requests: Requests, answers: Answers, calibration: Calibration) -> Th
     return Thresholds(
         harm=round(min(threshold, 0.6), 3),
         answer_pass=round(min(low, threshold / 4.0), 4),
-        noncompliance=best_threshold(answers.behaviour[said] != 2, refused[said], sources[said]),
+        noncompliance=best_threshold(answers.behaviour[said] != 2, refused[said], np.full(said.sum(), "all")),
         response_harm=best_threshold(
             answers.harm[given] == 1.0, heads.response_harm(answers.logits)[given], sources[given]
         ),
