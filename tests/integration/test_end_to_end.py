@@ -93,6 +93,8 @@ class Sidecar:
             bootstrap_servers = ["{broker.bootstrap}"]
             topics = ["{topic}"]
             group_id = "{topic}-sidecar"
+            [classifier]
+            threads = 2
             [worker]
             max_records = 100
             commit_seconds = 1.0
@@ -213,21 +215,22 @@ def test_an_unalignment_pages_once_although_the_sidecar_is_killed(
         wait_until(url, lambda now: now["outbox"]["depth"] == 0)
         assert one.kill(signal.SIGTERM) == 0
     triggers = [event for event in receiver.events if event["event_action"] == "trigger"]
+    # One page: what follows under its key is an update, which PagerDuty notes in the open incident without ringing.
     assert len({event["dedup_key"] for event in triggers}) == 1
-    assert len(triggers) == 1
-    (event,) = triggers
-    assert event["payload"]["severity"] == "critical"
+    assert len({json.dumps(event["payload"]["custom_details"], sort_keys=True) for event in triggers}) == len(triggers)
+    assert {event["payload"]["severity"] for event in triggers} == {"critical"}
     (paged,) = [one for one in incidents_of(traffic["attack"], baseline, 1) if one.severity in {"critical", "error"}]
     assert paged.verdict == "unalignment"
     changed = onset_of(traffic["attack"])
     assert paged.onset is not None
     assert paged.onset.low <= changed <= paged.onset.high
     assert paged.detected_at >= changed
-    details = event["payload"]["custom_details"]
-    assert details["id"] == paged.id
-    told = Onset.model_validate(details["onset"])
-    assert told.low <= changed <= told.high
-    assert "prompt" not in json.dumps(event)
+    for event in triggers:
+        details = event["payload"]["custom_details"]
+        assert details["id"] == paged.id
+        told = Onset.model_validate(details["onset"])
+        assert told.low <= changed <= told.high
+        assert "prompt" not in json.dumps(event)
 
 
 def test_an_aligned_model_pages_nobody(
