@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from alerts.incidents import with_summary
@@ -60,8 +60,8 @@ class DetectOutlet:
         self._clock = clock
         self._on_incidents = on_incidents
         self._pending: dict[str, Incident] = {}
-        self._told = {one.id: one.updated_at for one in engine.open_incidents()}
-        """When each open incident was last looked into, as of the last commit."""
+        self._told = {one.id: one for one in engine.open_incidents()}
+        """Each open incident as of the last commit."""
         self._newest = (float("-inf"), 0.0)
         self._late = engine.late_labels
 
@@ -99,8 +99,10 @@ class DetectOutlet:
             # Not the clock itself: while a backlog is read, event time lags behind it, and all of it would be late.
             event, arrived = self._newest
             self._remember(self._engine.advance(event + self._clock.now() - arrived))
-        incidents = list(self._pending.values())
-        figures = self._moved_figures()
+        still = {one.id: one for one in self._engine.open_incidents()}
+        # As they are now: an incident may have changed since it was reported.
+        incidents = [with_summary(still.get(one.id, one)) for one in self._pending.values()]
+        figures = self._moved_figures(still.values())
 
         def within(connection: sqlite3.Connection) -> None:
             if self._enqueue is not None and (incidents or figures):
@@ -116,17 +118,13 @@ class DetectOutlet:
         )
         self._seen.committed()
         self._pending.clear()
-        self._told = {one.id: one.updated_at for one in self._engine.open_incidents()}
+        self._told = still
         if incidents and self._on_incidents is not None:
             self._on_incidents(incidents)
 
-    def _moved_figures(self) -> list[Incident]:
+    def _moved_figures(self, still: Iterable[Incident]) -> list[Incident]:
         """Open incidents of which nothing changed but the figures: the sinks decide whether that is worth a word."""
-        return [
-            with_summary(one)
-            for one in self._engine.open_incidents()
-            if one.id not in self._pending and self._told.get(one.id) != one.updated_at
-        ]
+        return [with_summary(one) for one in still if one.id not in self._pending and self._told.get(one.id) != one]
 
     def _remember(self, found: Sequence[Incident]) -> None:
         for bare in found:

@@ -112,15 +112,22 @@ class PartitionTask:
         for incident in found:
             self._incidents.pop(incident.id, None)
             self._incidents[incident.id] = incident
-        self._follow({one.id for one in found})
-        return found
+        present = self._follow({one.id for one in found})
+        return [present.get(one.id, one) for one in found]
 
-    def _follow(self, told: set[str]) -> None:
-        """Keep the figures of open incidents fresh, of which nothing else has changed."""
-        for one in self.engine.open_incidents():
+    def _follow(self, told: set[str]) -> dict[str, Incident]:
+        """Keep open incidents as they are now: the figures of one change also where nothing is reported of it.
+
+        Returns:
+            Of those told of, the ones that have changed since within the same batch.
+        """
+        again: dict[str, Incident] = {}
+        for one in map(with_summary, self.engine.open_incidents()):
             kept = self._incidents.get(one.id)
-            if one.id not in told and kept is not None and kept.updated_at != one.updated_at:
-                self._incidents[one.id] = self.refreshed[one.id] = with_summary(one)
+            if kept is not None and kept != one:
+                self._incidents[one.id] = one
+                (again if one.id in told else self.refreshed)[one.id] = one
+        return again
 
     def changes(self) -> dict[bytes, bytes | None]:
         """Records to write with the coming commit; empty when nothing has changed."""

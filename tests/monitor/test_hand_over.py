@@ -265,6 +265,16 @@ TestHandOver.settings = settings(
 )
 
 
+def test_an_incident_that_changes_in_the_batch_that_opened_it_is_kept_as_it_is_at_the_end():
+    machine = HandOver()
+    machine.begin()
+    machine.deliver(count=24, name="b")
+    for _ in range(4):  # so that a second statistic joins within the batch, and nothing changes after it
+        machine.cluster.append(TRAFFIC, b"b", exchange("b", 0))
+    machine.deliver(count=26, name="b")
+    machine.teardown()
+
+
 def loaded(count: int = 60) -> MemoryCluster:
     """A cluster whose traffic has been labelled and counted by one worker of each role."""
     cluster = MemoryCluster(partition_by_key)
