@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,7 +16,7 @@ from alerts.config import AlertsConfig
 from alerts.errors import OutboxError
 from alerts.outbox import LONGEST_WAIT, Entry, Outbox
 from alerts.pacing import TokenBucket
-from alerts.sinks import Delivered, Outcome, Rejected, Retry, Sink
+from alerts.sinks import Delivered, Outcome, Rejected, Retry, Sink, attempt
 
 IDLE_SECONDS: Final = 5.0
 """How long to sleep at most when nothing is due: the bound on the delay of an event whose wake-up was missed."""
@@ -128,10 +129,7 @@ class Courier:
         return max(0.0, self._held_until - self._now())
 
     def _attempt(self, entry: Entry) -> Outcome:
-        try:
-            outcome = self.sink.deliver(entry.message)
-        except Exception as error:  # noqa: BLE001 - a fault in one sink must cost neither its thread nor the page
-            outcome = Retry(f"fault in the sink: {type(error).__name__}")
+        outcome = attempt(partial(self.sink.deliver, entry.message))
         if isinstance(outcome, Retry):
             # Other events would meet the same fate, but a single one that its receiver chokes on must not hold
             # them up: the hold grows with failures in a row, while the event itself backs off by its own count.
@@ -178,11 +176,7 @@ class Courier:
     def _repeat(self, outbox: Outbox) -> None:
         """Tell again what is open, to a receiver that forgets; a failure is told again at the next turn."""
         for message in outbox.open_triggers(self.sink.name):
-            try:
-                outcome = self.sink.deliver(message)
-            except Exception as error:  # noqa: BLE001 - as in `_attempt`
-                outcome = Retry(f"fault in the sink: {type(error).__name__}")
-            if isinstance(outcome, Delivered):
+            if isinstance(attempt(partial(self.sink.deliver, message)), Delivered):
                 continue
             self._on_delivery(self.sink.name, "retry")
             # Soon, since the receiver may have lost them all; and not one after the other into a dead connection.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
 from alerts.changes import ChangeEvent, ChangeQueue
 from alerts.pacing import TokenBucket
-from alerts.sinks import Outcome, Rejected, Retry, Sink
+from alerts.sinks import Outcome, Rejected, Retry, Sink, attempt
 
 PER_MINUTE: Final = 6.0
 BURST: Final = 5
@@ -56,7 +57,7 @@ class Herald:
         if due.seq not in self._told:
             if not self._pace.take(now):
                 return False
-            outcome = self._attempt(self._sink, due.event)
+            outcome = attempt(partial(self._sink.deliver_change, due.event))
             if isinstance(outcome, Retry):
                 self.queue.later(due, outcome.reason, outcome.after)
                 return True
@@ -80,9 +81,3 @@ class Herald:
         """Forget what was settled longer ago than this."""
         if self.queue is not None:
             self.queue.prune(keep_seconds)
-
-    def _attempt(self, sink: HearsChanges, event: ChangeEvent) -> Outcome:
-        try:
-            return sink.deliver_change(event)
-        except Exception as error:  # noqa: BLE001 - a fault in one sink must cost neither its thread nor a page
-            return Retry(f"fault in the sink: {type(error).__name__}")

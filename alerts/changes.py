@@ -17,13 +17,14 @@ from pydantic import Field
 from alerts._tables import query
 from alerts.episodes import Route
 from alerts.errors import OutboxError
+from alerts.pacing import Backoff
 from alignwatch import NearestChange, Record, Timestamp
 
 KEPT_SECONDS: Final = 86400.0
 """A change that could not be delivered for so long helps nobody any more."""
 HOURLY: Final = 30
 """At most so many changes are queued for a sink in an hour: a digest that differs at every request is no deploy."""
-_BACKOFF: Final = (5.0, 900.0)
+_BACKOFF: Final = Backoff(initial=5.0, maximum=900.0)
 
 _TABLE: Final = """CREATE TABLE IF NOT EXISTS outbox_changes(
   seq INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
@@ -113,7 +114,7 @@ class ChangeQueue:
             "SELECT seq, attempts, body FROM outbox_changes WHERE state='pending' AND sink=?"
             # A due time further ahead than any pause means that the clock was set back.
             " AND (due_at <= ? OR due_at > ?) ORDER BY seq LIMIT 1",
-            (sink, now, now + 2 * _BACKOFF[1]),
+            (sink, now, now + 2 * _BACKOFF.maximum),
         )
         return Due(rows[0][0], rows[0][1], ChangeEvent.model_validate_json(rows[0][2])) if rows else None
 
@@ -128,8 +129,7 @@ class ChangeQueue:
 
     def later(self, due: Due, reason: str, after: float | None) -> None:
         """It did not get through: again in a while, unless it is a day old."""
-        first, most = _BACKOFF
-        pause = min(most, first * 2.0 ** min(due.attempts, 20)) if after is None else min(after, most)
+        pause = _BACKOFF.ceiling(due.attempts) if after is None else min(after, _BACKOFF.maximum)
         self._execute(
             "UPDATE outbox_changes SET attempts=attempts+1, due_at=?, reason=?,"
             " state=CASE WHEN seen_at < ? THEN 'let-go' ELSE state END WHERE seq=?",

@@ -17,6 +17,11 @@ RANK: Final[Mapping[Severity, int]] = {severity: rank for rank, severity in enum
 """0 for `info` up to 3 for `critical`."""
 
 
+def pages(incident: Incident) -> bool:
+    """Whether it is meant to wake a person."""
+    return RANK[incident.severity] >= RANK["error"]
+
+
 class Message(Record):
     """One event for one sink; free of secrets and of any text that users or models wrote."""
 

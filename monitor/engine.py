@@ -132,7 +132,8 @@ class Engine:
 
     def open_incidents(self) -> list[Incident]:
         """Those that are open, with their present figures."""
-        return [one for _, deployment in sorted(self._all().items()) for one in deployment.open_incidents()]
+        still = (one for deployment in self._all().values() for one in deployment.open_incidents())
+        return sorted(still, key=lambda one: one.deployment)
 
     @property
     def policies(self) -> dict[str, OutcomePolicy]:

@@ -14,7 +14,7 @@ from alerts.config import (
     SlackSinkConfig,
     WebhookSinkConfig,
 )
-from alerts.sinks._base import Delivered, Outcome, Rejected, Retry, Sink
+from alerts.sinks._base import Delivered, Outcome, Rejected, Retry, Sink, attempt
 from alerts.sinks.alertmanager import AlertmanagerSink
 from alerts.sinks.log import LogSink
 from alerts.sinks.memory import MemorySink
@@ -34,6 +34,7 @@ __all__ = [
     "Sink",
     "SlackSink",
     "WebhookSink",
+    "attempt",
     "open_sink",
     "open_sinks",
 ]

@@ -6,6 +6,7 @@ import email.utils
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -44,6 +45,14 @@ class Rejected:
 
 
 Outcome = Delivered | Retry | Rejected
+
+
+def attempt(send: Callable[[], Outcome]) -> Outcome:
+    """What sending came to; a fault in one sink must cost neither its thread nor a page, and is tried again."""
+    try:
+        return send()
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return Retry(f"fault in the sink: {type(error).__name__}")
 
 
 class Sink(Protocol):

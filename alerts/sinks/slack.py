@@ -12,7 +12,7 @@ from alerts.config import AlertsConfig, SlackSinkConfig
 from alerts.errors import AlertConfigError
 from alerts.guidance import ack_command, headline, links, next_steps, replay_command
 from alerts.incidents import HEADLINES, leading_stream, measure, percent
-from alerts.message import RANK, Message
+from alerts.message import Message, pages
 from alerts.sinks._base import Delivered, HttpPoster, Outcome, Rejected, Retry, Secret, judge
 from alignwatch import Incident
 
@@ -75,7 +75,7 @@ def payload(message: Message, alerts: AlertsConfig, mention: str = "") -> dict[s
     """The request's body: a line for notifications, and blocks beside a bar in the severity's colour."""
     incident = message.incident
     closing = message.action != "trigger"
-    calls = mention and message.cause in {"opened", "escalated"} and RANK[incident.severity] >= RANK["error"]
+    calls = mention and message.cause in {"opened", "escalated"} and pages(incident)
     # The line itself is not repeated in the blocks: Slack shows `text` above them.
     blocks = [_header(message)]
     if not closing:

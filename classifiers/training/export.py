@@ -17,7 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from classifiers.training.compensate import factors, inputs_of_products, rounded
+from classifiers.training.compensate import factors, inputs_of_products, products, rounded
 from classifiers.training.network import Network
 
 OPSET = 17
@@ -46,10 +46,10 @@ def _initialisers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     return {tensor.name: tensor for tensor in graph.initializer}
 
 
-def _int8(weights: np.ndarray, axis: int, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric int8 with one scale for each slice along `axis`."""
-    scale = np.maximum(np.abs(weights).max(axis=1 - axis, keepdims=True), 1e-12).astype(np.float32) / levels
-    return np.clip(np.round(weights / scale), -levels, levels).astype(np.int8), scale
+def _int8_rows(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetric int8 with one scale for each row."""
+    scale = np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-12).astype(np.float32) / 127
+    return np.clip(np.round(weights / scale), -127, 127).astype(np.int8), scale
 
 
 class Quantiser:
@@ -125,20 +125,24 @@ class Quantiser:
         self._node("Reshape", [flat, whole], base)
 
     def _embedding(self, node: onnx.NodeProto) -> None:
-        values, scale = _int8(numpy_helper.to_array(self.constants[node.input[0]]), 0, 127)
+        values, scale = _int8_rows(numpy_helper.to_array(self.constants[node.input[0]]))
         base = node.output[0]
         table, scales = self._add(f"{base}_w8", values), self._add(f"{base}_ws", scale)
         picked = self._node("Gather", [table, node.input[1]], f"{base}_i8", axis=0)
         real = self._node("Cast", [picked], f"{base}_f32", to=TensorProto.FLOAT)
         self._node("Mul", [real, self._node("Gather", [scales, node.input[1]], f"{base}_s", axis=0)], base)
 
+    def _is_vocabulary(self, name: str) -> bool:
+        table = self.constants.get(name)
+        return table is not None and len(table.dims) == 2 and table.dims[0] > 10_000
+
     def run(self) -> onnx.ModelProto:
         """The rewritten model."""
+        multiplied = {node.output[0] for node in products(self.graph)}
         for node in self.graph.node:
-            constant = [name in self.constants and len(self.constants[name].dims) == 2 for name in node.input]
-            if node.op_type == "MatMul" and constant == [False, True]:
+            if node.output[0] in multiplied:
                 self._product(node)
-            elif node.op_type == "Gather" and constant[0] and self.constants[node.input[0]].dims[0] > 10_000:
+            elif node.op_type == "Gather" and self._is_vocabulary(node.input[0]):
                 self._embedding(node)
             else:
                 self.nodes.append(node)

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from alerts.guidance import ack_command
+from alerts.message import pages
 from alerts.standing import Standing
 from alignwatch import Incident
-from monitor.page._mood import ORDER, TAGS, Mood, Ranked, main_incident, open_incidents, pages, silence
+from monitor.page._mood import ORDER, TAGS, Mood, Ranked, main_incident, open_incidents, silence
 from monitor.page._wording import SEVERITIES, told_whom, wording
 from monitor.service_status import ServiceStatus
 from monitor.status import DeploymentStatus

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerts.incidents import leading_stream
+from alerts.message import pages
 from alignwatch import Incident, StreamFinding
-from monitor.page._mood import Mood, pages
+from monitor.page._mood import Mood
 from monitor.status import DeploymentStatus, StreamStatus
 from monitor.words import (
     age,

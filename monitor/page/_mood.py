@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from alerts.message import RANK
+from alerts.message import RANK, pages
 from alignwatch import Incident
 from monitor.service_status import ServiceStatus
 from monitor.status import DeploymentStatus
@@ -42,11 +42,6 @@ def open_incidents(deployment: DeploymentStatus) -> list[Incident]:
 def main_incident(deployment: DeploymentStatus) -> Incident | None:
     """The incident that the banner is about, if any."""
     return next(iter(open_incidents(deployment)), None)
-
-
-def pages(incident: Incident) -> bool:
-    """Whether it is meant to wake a person."""
-    return RANK[incident.severity] >= RANK["error"]
 
 
 def silence(deployment: DeploymentStatus, status: ServiceStatus) -> float:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from alerts.guidance import Link
+from alerts.message import pages
 from alerts.standing import Standing
 from alignwatch import Incident, NearestChange
 from monitor.page._banner import TICK_SECONDS, Banner, banner, empty, over_all
 from monitor.page._chart import Chart, Subject, draw
 from monitor.page._facts import Control, Fact, alarm_facts, calm_facts, control, pooled
 from monitor.page._health import Health, health
-from monitor.page._mood import TAGS, Mood, Ranked, main_incident, pages, ranked
+from monitor.page._mood import TAGS, Mood, Ranked, main_incident, ranked
 from monitor.page._rows import Categories, FleetRow, Row, categories, fleet_row, signals
 from monitor.page._wording import SEVERITIES as SEVERITY_WORDS
 from monitor.page._wording import told_whom, wording
