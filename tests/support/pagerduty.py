@@ -226,6 +226,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body of an answer are two writes: the second would wait 40 ms for the client's acknowledgement.
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:

@@ -140,6 +140,7 @@ def test_a_gzip_body_may_have_members_but_not_without_end(rig):
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [(b"not gzip", "gzip", 400), (gzip.compress(b"{}")[:-4], "gzip", 400), (b"{}", "br", 415)],
+    ids=["no gzip", "cut off", "unknown"],
 )
 def test_bad_encodings_are_refused(rig, body, encoding, status):
     assert rig.post("/v1/exchanges", body, content_encoding=encoding).status_code == status
