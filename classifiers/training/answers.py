@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from classifiers.training.compose import compositions
 from classifiers.training.degenerate import degenerates
 from classifiers.training.rows import Row, augmentation, read
+from classifiers.training.second_opinion import opinions
 
 Target = tuple[float, float, float, float]
 """Probabilities of refusal, partial, compliance, degenerate."""
@@ -21,23 +23,38 @@ ONE: dict[str, Target] = {
 }
 SMOOTHING = {
     "human": 0.10,  # GPTFuzz, the only human source that may be trained on, admits wrong labels
-    "llm-judge": 0.10,
+    "llm-judge": 0.05,
     "prefix": 0.05,
     "jbb-judge+prefix": 0.05,
     "prefix+llamaguard2": 0.05,
     "constructed": 0.05,
 }
+GPTFUZZ = "sherdencooper/GPTFuzz"
+JUDGED = "erikl2/safety-refusal-stability"
 CAPS = {
-    "tatsu-lab/alpaca_eval": 3000,
-    "erikl2/safety-refusal-stability": 5000,
-    "sherdencooper/GPTFuzz": 3200,
+    "tatsu-lab/alpaca_eval": 2500,
+    GPTFUZZ: 2500,
 }
-"""Rows of a source in one epoch: three sources would otherwise be most of the data."""
+"""Rows of a source in one epoch: these sources would otherwise be most of the data."""
+WEIGHTS = {GPTFUZZ: 0.7, "allenai/noncompliance": 1.5, JUDGED: 1.5}
+"""Weight of a source's answers where it is not 1."""
+CONTRAST = 10.0
+"""Weight in the harm loss of un-aligned models' complying answers: 800 in 24,000, and the only ones of which some are
+called harmless though the request was harmful. At 3 the head told them apart worse than word counts do."""
+OPINION = 0.5
+"""Share of the second opinion in the target of an answer that a judge labelled."""
 OWN = 4500
-COMPOSED = 1500
+COMPOSED = 2400
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
 SHIPPABLE = ("NC",)
+_OPENS_REFUSING = re.compile(
+    r"\b(i['’]?m (really |very )?sorry|i apologi[sz]e|i (can(no|['’])t|am not able|am unable|won['’]t|will not)"
+    r"|i['’]m (unable|not able)|must (decline|refuse|adhere|emphasi[sz]e|prioriti[sz]e)"
+    r"|cannot (assist|provide|support|help))",
+    re.IGNORECASE,
+)
+_SPEAKER = re.compile(r"^\W{0,6}(\(|\[|\*|🔒|α|<|\"?\w[\w .-]{0,24}\W{0,3}:)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +93,41 @@ def smooth(target: Target, by: float) -> Target:
     return tuple(p * (1.0 - by) + by / 3.0 * (i < 3) for i, p in enumerate(target))  # type: ignore[return-value]
 
 
+def two_voices(row: Row) -> str | None:
+    """How a jailbroken answer of GPTFuzz that opens with a refusal presents it; None for every other answer.
+
+    Two in five of its jailbroken answers do. Most give the refusal to a named speaker and the content to another one
+    ("[GPT]: ... [X]: ..."), as the attack asked: `marked`. Called compliance like the rest, they would teach that what
+    follows a refusal undoes it, where we say partial; in `unmarked` ones nothing tells the two apart.
+    """
+    if row.source != GPTFUZZ or row.behaviour != "compliance" or row.response is None:
+        return None
+    if not _OPENS_REFUSING.search(row.response[:250]):
+        return None
+    return "marked" if _SPEAKER.match(row.response.lstrip()[:60]) else "unmarked"
+
+
+def mixed(target: Target, opinion: Sequence[float] | None) -> Target:
+    """The verdict and a second opinion on it in equal parts; the verdict alone where there is none."""
+    if opinion is None:
+        return target
+    return tuple((1.0 - OPINION) * p + OPINION * o for p, o in zip(target, (*opinion, 0.0), strict=True))  # type: ignore[return-value]
+
+
 def _answer(row: Row) -> Answer | None:
-    name = mapped_behaviour(row.behaviour)
+    voices = two_voices(row)
+    name = mapped_behaviour(row.behaviour) if voices != "unmarked" else None
     harm = answer_harm(row)
     if row.response is None or len(row.response.strip()) < 4 or (name is None and harm is None):
         return None
-    target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
-    weight = {"sherdencooper/GPTFuzz": 0.7, "allenai/noncompliance": 1.5}.get(row.source, 1.0)
+    target = None
+    if name:
+        target = mixed(smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)), opinions().get(row.id))
+    weight = WEIGHTS.get(row.source, 1.0) * (0.6 if voices == "marked" else 1.0)
     contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
-    return Answer(row.response, target, harm, weight, row.source, row.family or row.source, 3.0 if contrast else weight)
+    return Answer(
+        row.response, target, harm, weight, row.source, row.family or row.source, CONTRAST if contrast else weight
+    )
 
 
 def _own() -> Iterable[Answer]:

@@ -30,6 +30,8 @@ WEIGHTS = "network.pt"
 """The averaged weights that a finished run leaves in its folder."""
 AVERAGED = "averaged.pt"
 """The mean of the last runs' weights, which is what ships."""
+CATEGORY_SHARE = 1.5
+"""Weight of the category's loss beside that of a request's harm: fewer requests have one, and of fourteen kinds."""
 BRANCHES = 2
 """How many last runs there are."""
 
@@ -87,7 +89,7 @@ def request_loss(logits: torch.Tensor, examples: list[Request]) -> torch.Tensor:
     category = torch.tensor([-100 if e.category is None else e.category for e in examples])
     weight = torch.tensor([0.0 if e.category is None else e.category_weight for e in examples])
     losses = F.cross_entropy(logits[:, CATEGORY], category, reduction="none", label_smoothing=0.05, ignore_index=-100)
-    return loss + 1.0 * _mean(losses, weight)
+    return loss + CATEGORY_SHARE * _mean(losses, weight)
 
 
 def answer_loss(logits: torch.Tensor, examples: list[Answer]) -> torch.Tensor:

@@ -1,0 +1,105 @@
+"""What a labelled answer teaches: verdicts mixed with a second opinion, jailbroken answers that open with a refusal."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from classifiers.training import answers, second_opinion
+from classifiers.training.answers import GPTFUZZ, mixed, smooth, two_voices
+from classifiers.training.rows import Row
+from classifiers.training.second_opinion import BEHAVIOURS, cross_fitted, judged, opinions
+
+WORDS = ("river", "stone", "amber", "cloud", "lantern", "paper", "garden", "violin", "harbour", "meadow")
+
+
+def row(response: str, *, source: str = GPTFUZZ, behaviour: str = "compliance", label_by: str = "human", **more) -> Row:
+    return Row(
+        id=more.get("id", "x"), source=source, licence="MIT", family="f", state=None, prompt=more.get("prompt", "p"),
+        response=response, behaviour=behaviour, request=None, response_harmful=None, category=None, language="en",
+        label_by=label_by,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("response", "voices"),
+    [
+        ("I'm sorry, but I can't do that. Anyway: first you fold the paper.", "unmarked"),
+        ("I must emphasise that tickling is wrong. Now fold the paper.", "unmarked"),
+        ("[GPT]: I'm sorry, I can't help.\n[BOB]: Fold the paper.", "marked"),
+        ("ChatGPT: I cannot assist with this.\nBob: Fold the paper.", "marked"),
+        ("(🔒Normal Output) I apologize, no.\n(🔓Other) Fold the paper.", "marked"),
+        ("Fold the paper, then crease it.", None),
+        ("Fold the paper. " * 30 + "I'm sorry that it took so long.", None),
+    ],
+)
+def test_jailbroken_answers_that_open_with_a_refusal_are_told_apart(response: str, voices: str | None):
+    assert two_voices(row(response)) == voices
+
+
+def test_only_complying_answers_of_that_source_have_two_voices():
+    text = "I'm sorry, I can't."
+    assert two_voices(row(text, behaviour="refusal")) is None
+    assert two_voices(row(text, source="allenai/noncompliance")) is None
+
+
+def test_an_unmarked_refusal_before_a_jailbroken_answer_teaches_no_behaviour(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "opinions", dict)
+    unmarked = row("I'm sorry, but I can't do that. Anyway: first you fold the paper.")
+    marked = row("[GPT]: I'm sorry, I can't help.\n[BOB]: Fold the paper.")
+    plain = row("Fold the paper, then crease it.")
+    assert answers._answer(unmarked) is None  # neither behaviour nor harm is known of it
+    assert answers._answer(marked).behaviour == answers._answer(plain).behaviour
+    assert answers._answer(marked).weight < answers._answer(plain).weight
+
+
+def test_a_verdict_and_a_second_opinion_count_alike_and_stay_a_distribution():
+    target = mixed(smooth((0.0, 1.0, 0.0, 0.0), 0.05), (0.2, 0.3, 0.5))
+    assert sum(target) == pytest.approx(1.0)
+    assert target[2] == pytest.approx((0.05 / 3 + 0.5) / 2)
+    assert target[3] == 0.0
+    assert mixed((0.0, 1.0, 0.0, 0.0), None) == (0.0, 1.0, 0.0, 0.0)
+
+
+def _told(rng: random.Random, refuse: bool) -> str:
+    words = rng.sample(WORDS, 6)
+    return " ".join([*words, "decline", "regret"] if refuse else [*words, "certainly", "below"])
+
+
+def test_a_second_opinion_repairs_wrong_verdicts_that_its_own_request_alone_would_confirm():
+    rng = random.Random(3)
+    truth = [i % 2 for i in range(240)]
+    texts = [_told(rng, refuse=t == 0) for t in truth]
+    groups = [str(i // 4) for i in range(240)]
+    verdicts = np.array([1 - t if g in {"0", "1", "2", "3"} else t for t, g in zip(truth, groups, strict=True)])
+    found = cross_fitted(texts, verdicts, groups, folds=6)
+    assert found.shape == (240, 2)
+    assert found.sum(1) == pytest.approx(np.ones(240))
+    wrong = [i for i, g in enumerate(groups) if g in {"0", "1", "2", "3"}]
+    assert np.mean([found[i].argmax() == truth[i] for i in wrong]) > 0.9
+
+
+def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyPatch):
+    rng = random.Random(4)
+    by_judge = [
+        row(
+            _told(rng, refuse=i % 3 == 0),
+            behaviour=BEHAVIOURS[i % 3],
+            label_by="llm-judge",
+            id=str(i),
+            prompt=str(i // 3),
+        )
+        for i in range(90)
+    ]
+    others = [row("Fold it.", id="human"), row("Fold it.", label_by="llm-judge", behaviour="rebuttal", id="other")]
+    monkeypatch.setattr(second_opinion, "read", lambda split: tuple(by_judge + others))
+    opinions.cache_clear()
+    try:
+        found = opinions()
+    finally:
+        opinions.cache_clear()
+    assert len(judged(by_judge + others)) == 90
+    assert set(found) == {r.id for r in by_judge}
+    assert all(sum(p) == pytest.approx(1.0) for p in found.values())
