@@ -1,4 +1,4 @@
-"""Keeps kafka-python from throwing away a rebalance that finished between two polls."""
+"""Keeps kafka-python from losing a rebalance that finished between two polls."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ def keep_finished_joins(consumer: Any) -> None:
     also when it is done successfully and its poll had merely timed out before. Each new JoinGroup makes every other
     member rejoin: a group whose members label a batch between polls can go on like that for ever, with nobody reading.
     Here the unused outcome is handed to the attempt that would have replaced it, as long as our generation is the one
-    that it belongs to. Where the client's internals look different, nothing is changed.
+    that it belongs to.
+
+    The same client forgets a join for good where new partitions alone called for it and no poll waited until its end:
+    the leader notes in the middle of the join which partitions it knows, and from then on nothing seems to call for it.
+    Without its outcome and without heartbeats, that member reads nothing any more. Here a join under way is called for
+    until it was used. Where the client's internals look different, nothing is changed.
     """
     coordinator = consumer._coordinator  # noqa: SLF001 - there is no public place to do this
-    names = ("_do_join_and_sync_async", "_on_join_complete_async", "_generation")
+    names = ("_do_join_and_sync_async", "_on_join_complete_async", "_generation", "request_rejoin")
     if all(hasattr(coordinator, name) for name in names):
         _KeptJoin(coordinator)
 
@@ -31,6 +36,8 @@ class _KeptJoin:
 
     async def join(self) -> bytes:
         """The outcome that nobody waited for, if it still holds; else a new attempt."""
+        # Taken back by the client itself, together with the outcome.
+        self._coordinator.request_rejoin()
         if self._unused is not None:
             generation, assignment = self._unused
             self._unused = None

@@ -280,6 +280,19 @@ def test_a_rebalance_asks_for_our_own_position(kafka_broker, fresh_topic, open_k
     assert [one.offset for one in found] == list(range(3, 10))
 
 
+def test_partitions_that_are_added_are_taken_although_no_poll_waits_for_the_join(kafka_broker, fresh_topic, open_kafka):
+    from kafka.admin import KafkaAdminClient  # noqa: PLC0415 - only here
+
+    topic = fresh_topic()
+    source = open_kafka(topic, metadata_max_age_ms=300)
+    assert wait_for(lambda: len(source.assigned()) == 1, lambda: source.poll(10, 0.1))
+    admin = KafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
+    admin.create_partitions({topic: 3})
+    admin.close()
+
+    assert wait_for(lambda: len(source.assigned()) == 3, lambda: source.poll(10, 0.001))
+
+
 def test_a_missing_topic_is_not_ready_until_it_is_made(kafka_broker, open_kafka):
     topic = f"late-{uuid.uuid4().hex[:12]}"
     source = open_kafka(topic, metadata_max_age_ms=500)
