@@ -66,8 +66,8 @@ kafka_java() {
 running_pid() {
   local pid
   pid=$(cat "$dir/pid" 2>/dev/null) || return 1
-  # A recycled process id must not pass for the broker.
-  ps -p "$pid" -o args= 2>/dev/null | grep -qF "kafka.Kafka $dir/server.properties" || return 1
+  # A recycled process id must not pass for the broker. Whole lines, or a COLUMNS in the environment cuts them off.
+  ps -ww -p "$pid" -o args= 2>/dev/null | grep -qF "kafka.Kafka $dir/server.properties" || return 1
   printf '%s' "$pid"
 }
 
