@@ -31,8 +31,9 @@ sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "fault
 import httpx  # noqa: E402 - the paths come first
 from _tables import Table  # noqa: E402
 from fault_traffic import DEPLOYMENTS, SECONDS_APART, exchange, fit_baselines, garbage  # noqa: E402
+from free_ports import free_ports  # noqa: E402
 from kafka import KafkaProducer  # noqa: E402
-from kafka_broker import BrokerUnavailableError, KafkaBroker, free_ports  # noqa: E402
+from kafka_broker import BrokerUnavailableError, KafkaBroker  # noqa: E402
 from workers import Process, group_positions  # noqa: E402
 
 from monitor.demo import Traffic, load_corpus  # noqa: E402

@@ -14,7 +14,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]
 
 from fault_proxy import CutProxy  # noqa: E402 - after the path
 from fault_traffic import DEPLOYMENTS, Outcome, fit_baselines  # noqa: E402
-from kafka_broker import KafkaBroker, free_ports  # noqa: E402
+from free_ports import free_ports  # noqa: E402
+from kafka_broker import KafkaBroker  # noqa: E402
 from workers import Process, committed_records, config_text, group_positions, wait_until  # noqa: E402
 
 from monitor.config import Settings, load  # noqa: E402

@@ -24,6 +24,7 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
     try:
         broker.start()
     except BrokerUnavailableError as error:
+        broker.kill_if_running()
         unavailable(f"Kafka can't be started here: {error}")
     try:
         yield broker

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from free_ports import free_ports
 from kafka.admin import KafkaAdminClient, NewTopic
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "kafka-local" / "kafka-local.sh"
@@ -20,16 +21,16 @@ class BrokerUnavailableError(Exception):
     """The broker can't be started on this machine; the message says why."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
+def _gone(pid: int) -> bool:
+    """Whether a process that is no child of ours has ended, even if nobody has taken its exit status yet."""
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except ProcessLookupError:
+        return True
+    except FileNotFoundError:
+        # Gone in between, or no Linux: the next signal will tell.
+        return False
 
 
 class KafkaBroker:
@@ -88,12 +89,8 @@ class KafkaBroker:
         """SIGKILL: what a lost machine looks like to its clients."""
         pid = self.pid
         os.kill(pid, signal.SIGKILL)
-        # Not our child: gone is when the signal finds nobody.
-        while True:
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return
+        while not _gone(pid):
+            time.sleep(0.02)
 
     def kill_if_running(self) -> None:
         """The same, for a broker that may be gone already or may never have started."""

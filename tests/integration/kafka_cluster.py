@@ -7,8 +7,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from free_ports import free_ports
 from kafka.admin import KafkaAdminClient
-from kafka_broker import KafkaBroker, free_ports
+from kafka_broker import KafkaBroker
 
 NODES = 3
 PROPERTIES = """

@@ -6,9 +6,9 @@ import random
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 from alert_samples import database, incident
+from loopback import HTTP
 from prometheus_server import alertmanager, until
 from receivers import Receiver
 
@@ -30,7 +30,7 @@ def now_incident(**changes: object) -> Incident:
 
 
 def active(address: str) -> list[dict[str, str]]:
-    alerts = httpx.get(f"http://{address}/api/v2/alerts", params={"active": "true"}).json()
+    alerts = HTTP.get(f"http://{address}/api/v2/alerts", params={"active": "true"}).json()
     return [alert["labels"] for alert in alerts]
 
 

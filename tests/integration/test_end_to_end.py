@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from kafka_broker import KafkaBroker
+from loopback import HTTP
 from pagerduty import PagerDutyReceiver
 
 from alignwatch import Incident, Onset
@@ -93,6 +94,9 @@ class Sidecar:
             bootstrap_servers = ["{broker.bootstrap}"]
             topics = ["{topic}"]
             group_id = "{topic}-sidecar"
+            # So long the broker waits for a killed member before another gets its partition; 45 s if left alone.
+            session_timeout_ms = 10000
+            heartbeat_interval_ms = 1000
             [classifier]
             threads = 2
             [worker]
@@ -163,7 +167,7 @@ def produce(broker: KafkaBroker, topic: str, file: Path) -> int:
 
 
 def status(url: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{url}/status", timeout=10).json())
+    return dict(HTTP.get(f"{url}/status").json())
 
 
 def wait_until(url: str, reached: Callable[[dict[str, Any]], bool], seconds: float = 400) -> dict[str, Any]:

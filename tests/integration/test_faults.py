@@ -24,7 +24,8 @@ def test_what_faults_leave_equals_an_undisturbed_run(tmp_path: Path, capsys: pyt
         unavailable(f"Kafka can't be started here: {error}")
     report = run.run()
     with capsys.disabled():
-        print(f"\n{report}")
+        # Not stdout, which a worker of pytest-xdist has none of.
+        print(f"\n{report}", file=sys.stderr)
     assert report.exchanges >= 9_900
     assert sum(report.faults.values()) == 6
     assert report.incidents >= 3, "the traffic changes in a third of the deployments"

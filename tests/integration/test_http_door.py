@@ -15,6 +15,7 @@ import httpx
 import pytest
 from exchanges import native
 from gateways import chat_request, chat_response, kong, litellm
+from loopback import HTTP
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -71,11 +72,11 @@ class Sidecar:
         raise AssertionError(log.read_text()[-3000:])
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, trust_env=False, timeout=10)
+        return HTTP.get(self.url + path)
 
     def post(self, path: str, body: Any, token: str = TOKEN) -> httpx.Response:
         headers = {"authorization": f"Bearer {token}"}
-        return httpx.post(self.url + path, json=body, headers=headers, trust_env=False, timeout=20)
+        return HTTP.post(self.url + path, json=body, headers=headers)
 
     def counts(self) -> dict[str, Any]:
         return dict(self.get("/status").json()["pipeline"])
@@ -148,7 +149,7 @@ def test_gateways_of_several_kinds_share_the_door_and_strangers_are_refused(tmp_
                 "authorization": f"Bearer {TOKEN}", "ce-id": "k-1", "ce-specversion": "1.0", "ce-source": "x",
                 "ce-type": f"org.kubeflow.serving.inference.{side}",
             }  # fmt: skip
-            answer = httpx.post(f"{one.url}/v1/cloudevents", json=body, headers=headers, trust_env=False)
+            answer = HTTP.post(f"{one.url}/v1/cloudevents", json=body, headers=headers)
             assert answer.status_code == 202
         one.until(lambda: one.counts()["decoded"] == 4)
         assert one.counts()["dead_letters"] == {"unknown-envelope": 1}
@@ -163,7 +164,7 @@ def test_a_half_that_was_waiting_is_read_again_after_a_kill(tmp_path):
         def send(side: str, body: Any) -> None:
             kind = {"ce-type": f"org.kubeflow.serving.inference.{side}"}
             url = f"{one.url}/v1/cloudevents"
-            assert httpx.post(url, json=body, headers=headers | kind, trust_env=False).status_code == 202
+            assert HTTP.post(url, json=body, headers=headers | kind).status_code == 202
 
         send("request", chat_request())
         assert one.post("/v1/exchanges", native(id="behind")).status_code == 202

@@ -19,8 +19,9 @@ from urllib.parse import parse_qs
 
 import pytest
 from conftest import unavailable
+from free_ports import free_ports
 from kafka.admin import KafkaAdminClient
-from kafka_broker import BrokerUnavailableError, KafkaBroker, free_ports
+from kafka_broker import BrokerUnavailableError, KafkaBroker
 
 from monitor.errors import MonitorError, SourceError
 from monitor.sources import KafkaConfig, KafkaProducerSink, KafkaSource, KafkaTransactions, TopicPartition

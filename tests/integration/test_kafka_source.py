@@ -56,7 +56,7 @@ def send(
     producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=8 << 20, **options)
     try:
         for future in [producer.send(topic, value=value, partition=partition) for value in values]:
-            future.get(timeout=10)
+            future.get(timeout=60)
     finally:
         producer.close(timeout=5)
 
@@ -74,7 +74,7 @@ def drain(source: KafkaSource, count: int, seconds: float = 60.0) -> list[Record
     return found + source.poll(100, 0.1)
 
 
-def wait_for(condition: Callable[[], bool], turn: Callable[[], object], seconds: float = 30.0) -> bool:
+def wait_for(condition: Callable[[], bool], turn: Callable[[], object], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -99,7 +99,7 @@ def test_compressed_batches_are_read(kafka_broker, fresh_topic, open_kafka, code
 def test_headers_keys_and_tombstones_arrive(kafka_broker, fresh_topic, open_kafka):
     topic = fresh_topic()
     producer = KafkaProducer(bootstrap_servers=kafka_broker.bootstrap)
-    producer.send(topic, key=b"k", value=None, headers=[("h", b"1"), ("empty", b"")]).get(timeout=10)
+    producer.send(topic, key=b"k", value=None, headers=[("h", b"1"), ("empty", b"")]).get(timeout=60)
     producer.close(timeout=5)
 
     (record,) = drain(open_kafka(topic), 1)
@@ -348,7 +348,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(kafka_broker, open_kaf
     assert source.poll(10, 0.2) == []
     assert source.poll(10, 0.2) == []
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20, "a poll comes back"
     assert not source.ready()
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 from dashboards import dashboards, filled, panels
+from free_ports import free_ports
+from loopback import HTTP
 from prometheus_files import rules
-from prometheus_server import Prometheus, alertmanager, free_port, process, prometheus, until
+from prometheus_server import Prometheus, alertmanager, process, prometheus, until
 from receivers import Receiver
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -33,7 +34,7 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Monitor, Prometheus and Alertmanager, once the demo's model has stopped refusing and Prometheus has seen it."""
     folder = tmp_path_factory.mktemp("prometheus")
-    port = free_port()
+    port = free_ports(1)[0]
     demo = [sys.executable, "-c", "from monitor.cli import main; main()", "demo", "--port", str(port), "--onset", "6"]
     with (
         Receiver(lambda *_: (200, "")) as receiver,
@@ -42,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     ):
         url = f"http://127.0.0.1:{port}"
         # Prometheus comes when the monitor is up, or a start on a busy machine would look like an outage.
-        until(lambda: httpx.get(f"{url}/livez").is_success, seconds=300, said=f"a monitor, see {folder}/demo.log")
+        until(lambda: HTTP.get(f"{url}/livez").is_success, seconds=300, said=f"a monitor, see {folder}/demo.log")
         with prometheus(folder, url.removeprefix("http://"), address) as server:
             status = until(lambda: alarmed(f"{url}/status"), seconds=200, said=f"an alarm, see {folder}/demo.log")
             expr = "deployment:alignwatch_evidence_margin_log10:max >= 0"
@@ -51,7 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def alarmed(url: str) -> dict[str, Any] | None:
-    answer = httpx.get(url, timeout=5.0).json()
+    answer = HTTP.get(url).json()
     return next((one for one in answer["deployments"] if one["state"] == "alarm"), None)
 
 

@@ -94,7 +94,7 @@ class Process:
             raise
 
 
-def committed_records(bootstrap: str, topic: str, seconds: float = 30.0) -> list[kafka.consumer.fetcher.ConsumerRecord]:
+def committed_records(bootstrap: str, topic: str, seconds: float = 60.0) -> list[kafka.consumer.fetcher.ConsumerRecord]:
     """Everything on a topic that a reader of committed records sees now."""
     consumer = kafka.KafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False, fetch_max_wait_ms=50

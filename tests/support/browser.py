@@ -92,7 +92,7 @@ class Browser:
         os.close(self._out)
         os.close(self._in)
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)
         shutil.rmtree(self._profile, ignore_errors=True)
 
 
@@ -152,7 +152,7 @@ class Page:
             raise AssertionError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 30.0) -> Any:
+    def until(self, expression: str, seconds: float = 60.0) -> Any:
         """Wait for an expression to become true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

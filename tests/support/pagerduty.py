@@ -135,7 +135,7 @@ class PagerDutyReceiver:
         """How often somebody's phone rang."""
         return sum(alert.notifications for alert in self.incidents)
 
-    def wait_until(self, condition: Callable[[PagerDutyReceiver], bool], timeout: float = 10.0) -> bool:
+    def wait_until(self, condition: Callable[[PagerDutyReceiver], bool], timeout: float = 60.0) -> bool:
         """Wait until the condition holds, looking after every request; False when it never did."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self), timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +12,9 @@ from typing import Any
 
 import httpx
 import yaml
+from free_ports import free_ports
+from loopback import HTTP
 from prometheus_files import DEPLOY, RULES, program
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def until(what: Callable[[], Any], *, seconds: float, said: str) -> Any:
@@ -92,7 +87,7 @@ def prometheus(folder: Path, target: str, alertmanager: str) -> Iterator[Prometh
     (job,) = config["scrape_configs"]
     job["static_configs"] = [{"targets": [target]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
         binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={address}", "--log.level=warn",
@@ -112,12 +107,12 @@ def alertmanager(folder: Path, receiver: str) -> Iterator[str]:
     for one in config["receivers"]:
         one["webhook_configs"] = [{"url": f"{receiver}/{one['name']}", "send_resolved": True}]
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
         binary, f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager",
         f"--web.listen-address={address}", "--cluster.listen-address=", "--log.level=warn",
     ]  # fmt: skip
     with process(command, folder / "alertmanager.log"):
         url = f"http://{address}/-/ready"
-        until(lambda: httpx.get(url).status_code == 200, seconds=60, said="Alertmanager ready")
+        until(lambda: HTTP.get(url).status_code == 200, seconds=60, said="Alertmanager ready")
         yield address

@@ -59,7 +59,7 @@ class Receiver:
         """Answer the next requests with this status."""
         self._faults.extend([(status, retry_after)] * times)
 
-    def wait_until(self, condition: Callable[[Receiver], bool], timeout: float = 30.0) -> bool:
+    def wait_until(self, condition: Callable[[Receiver], bool], timeout: float = 60.0) -> bool:
         """Wait until the condition holds, looking after every request."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self), timeout)

@@ -146,7 +146,7 @@ def test_the_player_keeps_time_and_waits_for_a_service_that_falls_behind() -> No
     while sum(source.lag().values()) < BACKLOG and time.monotonic() < deadline:
         time.sleep(0.01)
     player.stop()
-    player.join(10)
+    player.join(60)
     assert not player.is_alive()
     assert sum(source.lag().values()) == BACKLOG
 
