@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 TRAIN_VENV := .venv-train
 PORT ?= 8077
+WORKERS ?= 2
 
 .PHONY: help run install test servers lint types unit faults bench bench-detection card train train-smoke clean
 
@@ -29,8 +30,8 @@ lint: $(VENV)/.tests ## ruff
 types: $(VENV)/.tests ## mypy --strict on the packages
 	$(BIN)/mypy
 
-unit: $(VENV)/.tests ## the test suite
-	$(BIN)/python -m pytest
+unit: $(VENV)/.tests ## the test suite, on two workers (WORKERS=0: in one process)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 faults: $(VENV)/.tests servers ## 50 faults in a stream of 200,000 exchanges; what is left must equal an undisturbed run
 	$(BIN)/python tests/faults/fault_run.py

@@ -5,15 +5,31 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from lanes import scheduler, sort_for_workers  # noqa: E402 - after the path
+
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("alignwatch", deadline=None)
 settings.load_profile("alignwatch")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a worker of pytest-xdist the slow lane first; alone, as collected."""
+    if hasattr(config, "workerinput"):
+        sort_for_workers(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` means lanes here: see lanes.py."""
+    return scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

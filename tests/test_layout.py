@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lanes import BROKERS, lane_of
 
 from monitor.cli._main import COMMANDS
 
@@ -122,6 +123,14 @@ def test_names_of_test_modules_are_unique() -> None:
     # pytest imports them by their bare names: two of the same name could not be collected together.
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_who_starts_brokers_is_in_their_lane() -> None:
+    # Elsewhere a second worker would start a second broker for them.
+    files = (ROOT / "tests" / "integration").glob("test_*.py")
+    starting = [path for path in files if re.search("kafka_broker|KafkaBroker|FaultRun", path.read_text("utf-8"))]
+    assert len(starting) > 5
+    assert [name_of(path) for path in starting if lane_of(name_of(path)) != BROKERS] == []
 
 
 def tracked() -> list[Path]:

@@ -22,6 +22,8 @@ transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
 share.coordinator.state.topic.replication.factor=3
 share.coordinator.state.topic.min.isr=2
+# Twice that of a single node: on a busy machine a short one takes the living for dead.
+broker.session.timeout.ms=6000
 # A transaction that a killed process left open holds up readers until the broker has noticed.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """

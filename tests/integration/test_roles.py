@@ -29,7 +29,7 @@ from monitor.outlets import SNAPSHOT
 from monitor.partition_state import ENGINE, META, decompressed, next_offset
 from monitor.state import State
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 DEPLOYMENTS = [f"chat-{number}" for number in range(6)]
 EACH = 150
@@ -92,13 +92,13 @@ def cluster(kafka_broker: KafkaBroker, tmp_path: Path, request: pytest.FixtureRe
 def test_labels_are_written_once_although_workers_come_and_go(cluster: Cluster) -> None:
     cluster.produce(0, EACH, garbage=7)
     first = cluster.start("label")
-    wait_until(lambda: cluster.labelled() > 0, 60, "the first labels")
+    wait_until(lambda: cluster.labelled() > 0, 180, "the first labels")
     cluster.start("label")
     cluster.produce(EACH, EACH)
     first.end(signal.SIGKILL)
     cluster.start("label")
     wanted = 2 * EACH * len(DEPLOYMENTS)
-    wait_until(lambda: cluster.labelled() >= wanted, 90, "all labels")
+    wait_until(lambda: cluster.labelled() >= wanted, 180, "all labels")
 
     labels = labels_on(cluster.broker.bootstrap, f"{cluster.name}.labels")
     assert doubled(one.id for one in labels) == []
@@ -118,15 +118,15 @@ def test_a_detector_hands_its_partitions_over_with_their_state(cluster: Cluster)
     cluster.produce(0, EACH)
     label = cluster.start("label")
     first = cluster.start("detect")
-    wait_until(lambda: 0 < cluster.labels_end() <= cluster.detected() + 50, 60, "detection")
+    wait_until(lambda: 0 < cluster.labels_end() <= cluster.detected() + 50, 180, "detection")
     second = cluster.start("detect")
     cluster.produce(EACH, EACH)
-    wait_until(lambda: "took over a partition" in second.log.read_text(), 60, "a hand-over")
+    wait_until(lambda: "took over a partition" in second.log.read_text(), 180, "a hand-over")
     first.end(signal.SIGKILL)
     wanted = 2 * EACH * len(DEPLOYMENTS)
-    wait_until(lambda: cluster.labelled() >= wanted, 60, "all labels")
+    wait_until(lambda: cluster.labelled() >= wanted, 180, "all labels")
     end = cluster.labels_end()
-    wait_until(lambda: cluster.detected() >= end - 8, 90, "all labels counted")
+    wait_until(lambda: cluster.detected() >= end - 8, 180, "all labels counted")
     assert label.end() == 0
     assert second.end() == 0, second.log.read_text()[-2000:]
 
@@ -153,25 +153,25 @@ def test_a_lost_state_is_refused_until_it_is_accepted(cluster: Cluster) -> None:
     cluster.produce(0, 40)
     cluster.start("label")
     first = cluster.start("detect")
-    wait_until(lambda: cluster.labelled() >= 40 * len(DEPLOYMENTS), 60, "labels")
+    wait_until(lambda: cluster.labelled() >= 40 * len(DEPLOYMENTS), 180, "labels")
     end = cluster.labels_end()
-    wait_until(lambda: cluster.detected() >= end - 8, 60, "counts")
+    wait_until(lambda: cluster.detected() >= end - 8, 180, "counts")
     assert first.end() == 0
     cluster.broker.delete_topic(f"{cluster.name}.state")
 
     refusing = cluster.start("detect")
-    wait_until(lambda: "--accept-new-state" in refusing.log.read_text(), 90, "a refusal that names the choice")
+    wait_until(lambda: "--accept-new-state" in refusing.log.read_text(), 180, "a refusal that names the choice")
     assert "took over a partition" not in refusing.log.read_text().split("lost or cut off")[-1]
     refusing.end()
     accepting = cluster.start("detect", "--accept-new-state")
-    wait_until(lambda: "starting anew" in accepting.log.read_text(), 60, "a new state")
+    wait_until(lambda: "starting anew" in accepting.log.read_text(), 180, "a new state")
     cluster.produce(40, 40)
 
     def written() -> bool:
         records = committed_records(cluster.broker.bootstrap, f"{cluster.name}.state")
         return sum(next_offset({META: one.value}) > 0 for one in records if one.key == META) > 0
 
-    wait_until(written, 60, "a commit of the new state")
+    wait_until(written, 180, "a commit of the new state")
     assert accepting.end() == 0
 
 
@@ -188,7 +188,7 @@ def test_dead_letters_are_replayed_once_they_decode(cluster: Cluster) -> None:
     def letters() -> int:
         return len(committed_records(cluster.broker.bootstrap, f"{cluster.name}.dead-letters"))
 
-    wait_until(lambda: letters() == 2, 60, "two letters")
+    wait_until(lambda: letters() == 2, 180, "two letters")
     assert cluster.processes[0].end() == 0
     mended = cluster.folder / "mended.toml"
     mended.write_text(cluster.config.read_text().replace("[intake]", '[intake]\ndefault_deployment = "later"'))
@@ -203,7 +203,7 @@ def test_dead_letters_are_replayed_once_they_decode(cluster: Cluster) -> None:
     again = Process("label", mended, cluster.folder, "mended")
     again.start()
     cluster.processes.append(again)
-    wait_until(lambda: cluster.labelled() == 1, 60, "a label")
+    wait_until(lambda: cluster.labelled() == 1, 180, "a label")
     (label,) = labels_on(cluster.broker.bootstrap, f"{cluster.name}.labels")
     assert label.deployment == "later"
     assert again.end() == 0
@@ -213,19 +213,19 @@ def test_a_sidecar_whose_file_is_lost_refuses_until_it_is_accepted(cluster: Clus
     cluster.produce(0, 10)
     total = 10 * len(DEPLOYMENTS)
     first = cluster.start("all")
-    wait_until(lambda: sum(group_positions(cluster.broker, cluster.name).values()) >= total, 60, "everything counted")
+    wait_until(lambda: sum(group_positions(cluster.broker, cluster.name).values()) >= total, 180, "everything counted")
     assert first.end() == 0
     for file in cluster.folder.glob("state.sqlite3*"):
         file.unlink()
 
     for _ in range(2):
         refusing = cluster.start("all")
-        wait_until(lambda log=refusing.log: "has counted" in log.read_text(), 60, "a refusal")
+        wait_until(lambda log=refusing.log: "has counted" in log.read_text(), 180, "a refusal")
         assert "--accept-new-state" in refusing.log.read_text()
         refusing.end()
     accepting = cluster.start("all", "--accept-new-state")
     cluster.produce(10, 10)
-    wait_until(lambda: sum(group_positions(cluster.broker, cluster.name).values()) >= 2 * total, 60, "new traffic")
+    wait_until(lambda: sum(group_positions(cluster.broker, cluster.name).values()) >= 2 * total, 180, "new traffic")
     assert accepting.end() == 0
     with State(cluster.folder / "state.sqlite3") as state:
         body = state.snapshot(SNAPSHOT)
