@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from classifiers.card import Card, Rates
@@ -18,7 +19,8 @@ Category macro-F1: **{:.3f}** on sources that training knows, {:.3f} with Do-Not
 CALIBRATION = """\
 Expected calibration error (15 bins), cross-fitted: maps are fitted on four fifths of dev and applied to the other
 fifth, and the error is taken over all rows so predicted. The shipped maps are fitted on all of the dev rows that
-may choose what ships."""
+may choose what ships. Maps that are exactly right would show an error too, for the chance in so many rows: its mean
+and its 95th percentile stand beside."""
 HARM = """\
 `unaligned`: all answers of models whose refusal direction was ablated; then those to harmful requests alone; then
 their harmful answers against the same families' answers to benign requests."""
@@ -141,6 +143,12 @@ def _pair(share: Found | None) -> tuple[object, object]:
     return (None, None) if share is None or not share["n"] else (share["sensitive"], share["n"])
 
 
+def _errors(found: Found) -> Iterator[tuple[object, ...]]:
+    for head, error in found["calibration"]["ece"].items():
+        chance = found["calibration"]["if_perfect"][head]
+        yield head.replace("_", " "), error, chance["mean"], chance["high"], chance["n"]
+
+
 def calibration(found: Found, card: Card) -> str:
     """Plot, errors, thresholds."""
     t = card.thresholds
@@ -148,7 +156,7 @@ def calibration(found: Found, card: Card) -> str:
         (
             f"![Reliability of the four heads]({PLOT})",
             CALIBRATION,
-            table(("head", "error"), ((k.replace("_", " "), v) for k, v in found["calibration"]["ece"].items())),
+            table(("head", "error", "of perfect maps, mean", "of perfect maps, 95 %", "rows"), _errors(found)),
             table(
                 ("threshold", "value", "meaning"),
                 (

@@ -16,6 +16,7 @@ from classifiers.training.calibrate import FOLDS, fit_all, folds
 from classifiers.training.devset import UNKNOWN, Answers, Requests
 from classifiers.training.measure import (
     auc,
+    error_if_perfect,
     expected_calibration_error,
     family_rates,
     macro_f1,
@@ -204,6 +205,7 @@ def calibration_report(q: Requests, a: Answers) -> dict[str, Any]:
     """Expected calibration error of each head, cross-fitted.
 
     Maps are fitted on all folds of dev but one and applied to that one; the error is taken over all rows so predicted.
+    `if_perfect`: mean and 95th percentile of the error of maps that are exactly right, on as many rows.
     """
     asked, said = folds(len(q.rows)), folds(len(a.rows))
     found: dict[str, list[tuple[Mask, Any]]] = defaultdict(list)
@@ -211,11 +213,13 @@ def calibration_report(q: Requests, a: Answers) -> dict[str, Any]:
         h = Heads(fit_all(q, a, (asked != fold, said != fold)))
         for name, truth, p in _calibrated(q, a, h, (asked == fold) & q.trainable, (said == fold) & a.trainable):
             found[name].append((truth, p))
-    ece, bins = {}, {}
+    ece, bins, chance = {}, {}, {}
     for name, parts in found.items():
         truth, p = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
         ece[name], bins[name] = round(expected_calibration_error(truth, p), 4), reliability(truth, p)
-    return {"ece": ece, "bins": bins}
+        mean, high = error_if_perfect(p)
+        chance[name] = {"mean": round(mean, 4), "high": round(high, 4), "n": len(p)}
+    return {"ece": ece, "if_perfect": chance, "bins": bins}
 
 
 def _calibrated(q: Requests, a: Answers, h: Heads, ask: Mask, say: Mask) -> Iterable[tuple[str, Mask, Any]]:

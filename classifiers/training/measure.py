@@ -32,6 +32,19 @@ def expected_calibration_error(truth: Mask, probability: Floats, bins: int = 15)
     return float(np.sum(gaps))
 
 
+def error_if_perfect(probability: Floats, bins: int = 15, draws: int = 400, seed: int = 17) -> tuple[float, float]:
+    """Mean and 95th percentile of the calibration error that chance alone gives, were each probability exactly right.
+
+    Truths are drawn from the probabilities `draws` times. With few rows a bin the measured error is far from zero even
+    then (Vaicenavicius et al. 2019, arXiv 1902.06977), so a measured one says little until it is above this.
+    """
+    rng = np.random.default_rng(seed)
+    errors = [
+        expected_calibration_error(rng.random(len(probability)) < probability, probability, bins) for _ in range(draws)
+    ]
+    return float(np.mean(errors)), float(np.quantile(errors, 0.95))
+
+
 def reliability(truth: Mask, probability: Floats, bins: int = 10) -> list[dict[str, float]]:
     """Bins of a reliability plot: mean probability, observed rate, count."""
     where = np.minimum((probability * bins).astype(int), bins - 1)
