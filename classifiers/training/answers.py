@@ -36,14 +36,14 @@ CAPS = {
     GPTFUZZ: 2500,
 }
 """Rows of a source in one epoch: these sources would otherwise be most of the data."""
-WEIGHTS = {GPTFUZZ: 0.7, "allenai/noncompliance": 1.5, JUDGED: 1.5}
+WEIGHTS = {GPTFUZZ: 0.7, "allenai/noncompliance": 1.5, JUDGED: 1.2}
 """Weight of a source's answers where it is not 1."""
 CONTRAST = 10.0
 """Weight in the harm loss of un-aligned models' complying answers: 800 in 24,000, and the only ones of which some are
 called harmless though the request was harmful. At 3 the head told them apart worse than word counts do."""
 OPINION = 0.5
 """Share of the second opinion in the target of an answer that a judge labelled."""
-OWN = 4500
+OWN = 5500
 COMPOSED = 2400
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
