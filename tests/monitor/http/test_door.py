@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+import time
 import zlib
 from concurrent.futures import Future
 
@@ -16,7 +18,8 @@ from starlette.testclient import TestClient
 
 from monitor.envelopes import DecodeLimits, decode_record
 from monitor.errors import SourceError
-from monitor.http import LOOPBACK_HOSTS, Door, create_app
+from monitor.http import LOOPBACK_HOSTS, Door, _door, create_app
+from monitor.http._bodies import split
 from monitor.metrics import Metrics
 from monitor.sources import MemoryInbox, MemorySource
 
@@ -159,6 +162,62 @@ def test_sizes_are_bounded_before_and_after_decompression():
     assert rig.client.post("/v1/exchanges", content=chunks, headers=JSON).status_code == 413, "no length given"
     assert rig.post("/v1/exchanges", [native(), native(response="x" * 2000)]).status_code == 202, "a batch is not lost"
     assert len(rig.records) == 2
+
+
+LARGE = [native(id=f"r-{n}", response="x" * 2000) for n in range(200)]
+
+
+@pytest.fixture
+def splitters(monkeypatch):
+    """The names of the threads that split bodies, in order."""
+    names = []
+
+    def noted(body, content_type):
+        names.append(threading.current_thread().name)
+        return split(body, content_type)
+
+    monkeypatch.setattr(_door, "split", noted)
+    return names
+
+
+def test_large_bodies_are_split_in_a_thread_of_the_doors_own_also_those_that_arrive_small(rig, splitters):
+    assert rig.post("/v1/exchanges", LARGE[:20]).status_code == 202
+    assert not splitters.pop().startswith("door-split"), "handing over a small body costs more than splitting it"
+    body = json.dumps(LARGE).encode()
+    packed = gzip.compress(body)
+    assert len(packed) < _door.IN_LOOP_BYTES < len(body)
+    assert rig.post("/v1/exchanges", body).json() == {"accepted": 200}
+    assert rig.post("/v1/exchanges", packed, content_encoding="gzip").json() == {"accepted": 200}
+    assert [name.startswith("door-split") for name in splitters] == [True, True]
+    ids = [json.loads(one.value)["id"] for one in rig.records]
+    assert ids == [one["id"] for one in (*LARGE[:20], *LARGE, *LARGE)]
+
+
+def test_what_is_wrong_with_a_large_body_is_told_like_any_other(rig):
+    body = json.dumps(LARGE).encode()
+    broken = rig.post("/v1/exchanges", body[:-1])
+    assert (broken.status_code, broken.json()["error"]["reason"]) == (400, "not-json")
+    cut = rig.post("/v1/exchanges", gzip.compress(body)[:-4], content_encoding="gzip")
+    assert (cut.status_code, cut.json()["error"]["reason"]) == (400, "encoding")
+    assert rig.records == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/exchanges", [native(), native()]),
+        ("/v1/exchanges", LARGE),
+        ("/v1/cloudevents", {"specversion": "1.0", "type": "x", "source": "s", "id": "e", "data": native()}),
+        ("/v1/traces", spans(span(genai()))),
+    ],
+)
+def test_records_bear_the_time_of_their_arrival(rig, path, body):
+    before = time.time()
+    content_type = "application/cloudevents+json" if path == "/v1/cloudevents" else "application/json"
+    assert rig.post(path, body, content_type=content_type).is_success
+    stamps = {one.timestamp for one in rig.records}
+    assert len(stamps) == 1
+    assert before <= stamps.pop() <= time.time()
 
 
 def test_without_the_token_nothing_is_taken():
