@@ -25,6 +25,9 @@ KEPT_HEADERS: Final = frozenset({
 """What decoders ask for. Everything else, credentials first of all, is not written down."""
 MAX_HEADER: Final = 512
 MAX_MEMBERS: Final = 64
+MAX_RECORDS: Final = 100_000
+"""Values of one body. A body of the largest size holds fewer real exchanges, but eight million bare digits, and each
+value costs far more memory than its text."""
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _DECODER: Final = json.JSONDecoder()
 
@@ -83,7 +86,7 @@ def split(body: bytes, content_type: str) -> list[bytes]:
     Lines are not looked at (what is wrong with one becomes its dead letter); anything else must be JSON.
 
     Raises:
-        BadBodyError: 400, the body is empty or not JSON.
+        BadBodyError: 400, the body is empty or not JSON; 413, more than `MAX_RECORDS` values.
     """
     if content_type in NDJSON:
         return _lines(body)
@@ -103,7 +106,13 @@ def split(body: bytes, content_type: str) -> list[bytes]:
     return [body] if _skip(text, end) == len(text) else _lines(body)
 
 
+def _too_many() -> BadBodyError:
+    return BadBodyError(413, "too-large", f"at most {MAX_RECORDS} records or lines a request")
+
+
 def _lines(body: bytes) -> list[bytes]:
+    if body.count(b"\n") > MAX_RECORDS:
+        raise _too_many()
     found = [line for line in body.split(b"\n") if line.strip()]
     if not found:
         raise BadBodyError(400, "not-json", "the body is empty")
@@ -124,6 +133,8 @@ def _elements(text: str, start: int) -> list[str]:
         while True:
             _, end = _DECODER.raw_decode(text, position)
             found.append(text[position:end])
+            if len(found) > MAX_RECORDS:
+                raise _too_many()
             position = _skip(text, end)
             mark = text[position : position + 1]
             position += 1

@@ -164,6 +164,25 @@ def test_sizes_are_bounded_before_and_after_decompression():
     assert len(rig.records) == 2
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"[" + b"1," * 40 + b"1]", "application/json"),
+        (b"1\n" * 41, "application/x-ndjson"),
+        (b"\n" * 41 + b"1", "application/x-ndjson"),
+        (b"1\n" * 41, "application/json"),
+    ],
+    ids=["array", "lines", "blank lines", "lines called json"],
+)
+def test_the_records_of_one_request_are_bounded(monkeypatch, body: bytes, content_type: str):
+    monkeypatch.setattr("monitor.http._bodies.MAX_RECORDS", 40)
+    rig = Rig()
+    answer = rig.post("/v1/exchanges", body, content_type=content_type)
+    assert (answer.status_code, rig.records) == (413, [])
+    assert "at most 40 records" in answer.text
+    assert rig.post("/v1/exchanges", [native()] * 40).status_code == 202, "as many as allowed are taken"
+
+
 LARGE = [native(id=f"r-{n}", response="x" * 2000) for n in range(200)]
 
 
