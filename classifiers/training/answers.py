@@ -38,11 +38,14 @@ CAPS = {
 """Rows of a source in one epoch: these sources would otherwise be most of the data."""
 WEIGHTS = {GPTFUZZ: 0.7, "allenai/noncompliance": 1.5, JUDGED: 1.2}
 """Weight of a source's answers where it is not 1."""
-CONTRAST = 10.0
+CONTRAST = 5.0
 """Weight in the harm loss of un-aligned models' complying answers: 800 in 24,000, and the only ones of which some are
-called harmless though the request was harmful. At 3 the head told them apart worse than word counts do."""
+called harmless though the request was harmful. At 3 word counts tell them apart better; at 10 the head follows the
+guard model that labelled them, away from what people call harmful."""
 OPINION = 0.5
 """Share of the second opinion in the target of an answer that a judge labelled."""
+OWN_WEIGHT, OWN_COMPLYING = 1.6, 2.4
+"""Weight of our own texts; two in three of them refuse or hold back, so complying ones weigh more."""
 OWN = 5500
 COMPOSED = 2400
 DEGENERATE = 600
@@ -135,8 +138,9 @@ def _own() -> Iterable[Answer]:
         if raw.get("response") and raw.get("behaviour") in ONE:
             harm = raw.get("response_harm")
             target = smooth(ONE[raw["behaviour"]], 0.03)
+            weight = OWN_COMPLYING if raw["behaviour"] == "compliance" else OWN_WEIGHT
             yield Answer(
-                raw["response"], target, None if harm is None else float(harm), 1.6, "own", f"own:{raw['kind']}"
+                raw["response"], target, None if harm is None else float(harm), weight, "own", f"own:{raw['kind']}"
             )
 
 

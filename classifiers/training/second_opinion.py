@@ -1,9 +1,9 @@
 """A second opinion on answers that a judge model labelled: what a plain model makes of them, learned from the others.
 
-Judges contradict themselves: of two answers to one request that nearly agree in their words (cosine above 0.8), one in
-eight pairs carries different verdicts. A model of words alone, fitted on the other requests' answers, gives each answer
-the probabilities that answers like it get. Mixed with the verdict they are a target with less noise (bootstrapping,
-Reed et al. 2014, arXiv 1412.6596, with predictions from outside the fold instead of the learner's own).
+Judges contradict themselves: of two answers to one request that nearly agree in their words (cosine above 0.8), one
+pair in nine carries different verdicts. A model of words alone, fitted on the other requests' answers, gives each
+answer the probabilities that answers like it get. Mixed with the verdict they are a target with less noise
+(bootstrapping, Reed et al. 2014, arXiv 1412.6596, with predictions from outside the fold instead of the learner's own).
 """
 
 from __future__ import annotations
