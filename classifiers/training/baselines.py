@@ -6,7 +6,6 @@ by the best mean F1 over sources, so that none loses for want of a threshold.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +18,9 @@ from classifiers.training.answers import train_answers
 from classifiers.training.calibrate import best_threshold
 from classifiers.training.devset import Answers
 from classifiers.training.evaluate import COMPLIANCE, DNA, core, group, origin
+from classifiers.training.kept import kept
 from classifiers.training.measure import refusal_scores
-from classifiers.training.rows import ROOT
+from classifiers.training.second_opinion import word_weights
 
 Mask = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]
@@ -72,12 +72,11 @@ def by_phrase(texts: Sequence[str]) -> Scores:
 
 def by_tfidf(texts: Sequence[str], seed: int = 11) -> Scores:
     """Probability of not complying by logistic regression over TF-IDF, fitted on one epoch of our training answers."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
     examples = [a for a in train_answers(seed) if a.behaviour is not None]
     target = np.array([int(np.argmax(a.behaviour or ())) != COMPLIANCE for a in examples])
-    vectoriser = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, max_features=200_000)
+    vectoriser = word_weights()
     features = vectoriser.fit_transform([a.text for a in examples])
     model = LogisticRegression(C=8.0, solver="liblinear").fit(
         features, target, sample_weight=[a.weight for a in examples]
@@ -121,15 +120,8 @@ def by_similarity(texts: Sequence[str], cache: Path | None = None) -> Scores:
         texts: answers.
         cache: folder where the scores are kept, under a digest of all texts; the base encoder never changes.
     """
-    name = hashlib.sha256("\0".join((*EXEMPLARS, *texts)).encode()).hexdigest()[:24]
-    file = (cache or ROOT / ".cache" / "training") / f"similarity-{name}.npy"
-    if file.is_file():
-        kept: Scores = np.load(file, allow_pickle=False)
-        return kept
-    scores: Scores = (embed(texts) @ embed(EXEMPLARS).T).max(axis=1)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.save(file, scores)
-    return scores
+    inputs = (*EXEMPLARS, *texts)
+    return kept("similarity", inputs, lambda: (embed(texts) @ embed(EXEMPLARS).T).max(axis=1), cache)
 
 
 METHODS: dict[str, Callable[[Sequence[str]], Scores]] = {

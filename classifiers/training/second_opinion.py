@@ -10,15 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from classifiers.heads import BEHAVIOURS
+from classifiers.training.kept import kept
 from classifiers.training.rows import Row, key_of, read
 
 JUDGE = "llm-judge"
-BEHAVIOURS = ("refusal", "partial", "compliance")
+VERDICTS = BEHAVIOURS[:3]
+"""What a judge may say: all behaviours but `degenerate`."""
 FOLDS = 10
+
+
+def word_weights() -> Any:
+    """scikit-learn's TF-IDF of words and word pairs, not yet fitted."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, max_features=200_000)
 
 
 def cross_fitted(
@@ -29,13 +40,12 @@ def cross_fitted(
     Logistic regression over TF-IDF of words and word pairs. Groups are the requests: a model that saw another answer to
     the same request would repeat that one's verdict.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
     found = np.zeros((len(texts), int(target.max()) + 1))
     for learn, tell in GroupKFold(folds).split(texts, target, groups):
-        vectoriser = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, max_features=200_000)
+        vectoriser = word_weights()
         features = vectoriser.fit_transform([texts[i] for i in learn])
         model = LogisticRegression(C=4.0, max_iter=1000).fit(features, target[learn])
         found[tell] = model.predict_proba(vectoriser.transform([texts[i] for i in tell]))
@@ -44,13 +54,15 @@ def cross_fitted(
 
 def judged(rows: Sequence[Row]) -> list[Row]:
     """The rows that have an answer and a judge model's verdict on it."""
-    return [r for r in rows if r.label_by == JUDGE and r.behaviour in BEHAVIOURS and r.response]
+    return [r for r in rows if r.label_by == JUDGE and r.behaviour in VERDICTS and r.response]
 
 
 @cache
 def opinions() -> dict[str, tuple[float, float, float]]:
     """For the id of each judged training row: probabilities of refusal, partial and compliance."""
     rows = judged(read("train"))
-    target = np.array([BEHAVIOURS.index(r.behaviour or "") for r in rows], dtype=np.int64)
-    found = cross_fitted([r.response or "" for r in rows], target, [key_of(r.prompt) for r in rows])
+    target = np.array([VERDICTS.index(r.behaviour or "") for r in rows], dtype=np.int64)
+    texts, groups = [r.response or "" for r in rows], [key_of(r.prompt) for r in rows]
+    inputs = (str(FOLDS), *texts, *groups, *(r.behaviour or "" for r in rows))
+    found = kept("opinions", inputs, lambda: cross_fitted(texts, target, groups))
     return {row.id: (float(p[0]), float(p[1]), float(p[2])) for row, p in zip(rows, found, strict=True)}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from classifiers.training import answers, second_opinion
+from classifiers.training import answers, kept, second_opinion
 from classifiers.training.answers import GPTFUZZ, mixed, smooth, two_voices
 from classifiers.training.rows import Row
-from classifiers.training.second_opinion import BEHAVIOURS, cross_fitted, judged, opinions
+from classifiers.training.second_opinion import VERDICTS, cross_fitted, judged, opinions
 
 WORDS = ("river", "stone", "amber", "cloud", "lantern", "paper", "garden", "violin", "harbour", "meadow")
 
@@ -81,12 +82,13 @@ def test_a_second_opinion_repairs_wrong_verdicts_that_its_own_request_alone_woul
     assert np.mean([found[i].argmax() == truth[i] for i in wrong]) > 0.9
 
 
-def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyPatch):
+def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
     rng = random.Random(4)
     by_judge = [
         row(
             _told(rng, refuse=i % 3 == 0),
-            behaviour=BEHAVIOURS[i % 3],
+            behaviour=VERDICTS[i % 3],
             label_by="llm-judge",
             id=str(i),
             prompt=str(i // 3),
@@ -103,3 +105,15 @@ def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyP
     assert len(judged(by_judge + others)) == 90
     assert set(found) == {r.id for r in by_judge}
     assert all(sum(p) == pytest.approx(1.0) for p in found.values())
+
+
+def test_what_was_computed_for_the_same_input_is_kept(tmp_path: Path):
+    made: list[int] = []
+
+    def compute() -> np.ndarray:
+        made.append(1)
+        return np.arange(3)
+
+    for inputs in (["a", "b"], ["a", "b"], ["a", "c"]):
+        assert kept.kept("x", inputs, compute, tmp_path).tolist() == [0, 1, 2]
+    assert len(made) == 2
