@@ -8,7 +8,7 @@ TRAIN_VENV := .venv-train
 PORT ?= 8077
 WORKERS ?= 2
 
-.PHONY: help run install test servers lint types unit faults bench bench-detection card train train-smoke clean
+.PHONY: help run install test servers lint types unit faults bench bench-detection card teach train train-smoke clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -44,6 +44,9 @@ bench-detection: $(VENV)/.tests ## delay and run length against the optimum and 
 
 card: $(TRAIN_VENV)/.train ## score the shipped classifier on dev and check every figure of its card (needs the labelled pairs)
 	$(TRAIN_VENV)/bin/python -m classifiers.training card
+
+teach: $(TRAIN_VENV)/.train ## make the ensemble's opinions on the labelled pairs anew (wants a GPU, and Maven for an encoder)
+	$(TRAIN_VENV)/bin/python -m classifiers.training teach
 
 train: $(TRAIN_VENV)/.train ## train, calibrate and export the classifier from the labelled pairs
 	$(TRAIN_VENV)/bin/python -m classifiers.training run

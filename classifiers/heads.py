@@ -19,6 +19,8 @@ HEADS: Final[int] = RESPONSE_HARM.stop
 """Width of the network's output; request heads mean something in the request pass only, answer heads in the other."""
 
 Floats = npt.NDArray[np.float32]
+_LEAST: Final = 1e-6
+"""Probabilities nearer to 0 or 1 are held there: their log-odds stay finite."""
 
 
 def sigmoid(logits: Floats) -> Floats:
@@ -44,6 +46,21 @@ def scaled(logits: Floats, how: VectorScaling) -> Floats:
     return softmax(np.float32(how.scale) * logits + np.asarray(how.bias, dtype=np.float32))
 
 
+def given_harm(logits: Floats, behaviours: Floats) -> Floats:
+    """Log-odds that an answer does something of what was asked and that this is harmful, shape (n,).
+
+    The harm head alone hears what an answer talks about; one that refuses gives nothing, whatever it talks about.
+
+    Args:
+        logits: of all heads, shape (n, HEADS).
+        behaviours: calibrated probabilities, shape (n, 4).
+    """
+    serves = behaviours[:, BEHAVIOURS.index("partial")] + behaviours[:, BEHAVIOURS.index("compliance")]
+    joint = np.clip(sigmoid(logits[:, RESPONSE_HARM][:, 0]) * serves, _LEAST, 1.0 - _LEAST)
+    odds: Floats = np.log(joint / (1.0 - joint)).astype(np.float32)
+    return odds
+
+
 class Heads:
     """Applies an artefact's calibration to logits of shape (n, HEADS)."""
 
@@ -64,4 +81,4 @@ class Heads:
 
     def response_harm(self, logits: Floats) -> Floats:
         """Probability that the answer gives something harmful, shape (n,)."""
-        return platt(logits[:, RESPONSE_HARM], self._calibration.response_harm)[:, 0]
+        return platt(given_harm(logits, self.behaviour(logits)), self._calibration.response_harm)

@@ -11,7 +11,7 @@ from classifiers.training.process import tuned
 from classifiers.training.rows import ROOT
 
 WORK = ROOT / ".cache" / "training"
-VERSION = "0.4.0"
+VERSION = "0.5.0"
 """Version that a newly trained artefact gets."""
 _SCHEDULE = (
     ("epochs", int),
@@ -41,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--artefact", type=Path, default=SHIPPED)
     card.add_argument("--run", type=Path, default=WORK / "run", help="folder that holds the fp32 graph, if it is there")
     card.add_argument("--write", action="store_true", help="write the card from what was measured")
+    teach = commands.add_parser("teach", help="fine-tune the ensemble by folds and keep its opinions; wants a GPU")
+    teach.add_argument("--work", type=Path, default=WORK / "teachers", help="folder of the teachers")
+    teach.add_argument("--only", help="one teacher alone, such as bge-small-en-v1.5-0; nothing is merged")
     commands.add_parser("smoke", help="a minute of training, export, reload, same labels")
     return parser
 
@@ -74,6 +77,12 @@ def _card(arguments: dict[str, Any]) -> int:
     return run(arguments["artefact"], arguments["run"] / "float.onnx", rewrite=arguments["write"])
 
 
+def _teach(arguments: dict[str, Any]) -> int:
+    from classifiers.training.teach import run
+
+    return run(arguments["work"], arguments["only"])
+
+
 def _smoke(_: dict[str, Any]) -> int:
     from classifiers.training.smoke import run
 
@@ -83,7 +92,7 @@ def _smoke(_: dict[str, Any]) -> int:
 def main() -> int:
     """Runs one step of making an artefact, or all of them; returns the exit status."""
     arguments = vars(_parser().parse_args())
-    whole = {"run": _whole, "card": _card, "smoke": _smoke}.get(arguments["command"])
+    whole = {"run": _whole, "card": _card, "teach": _teach, "smoke": _smoke}.get(arguments["command"])
     if whole is not None:
         return whole(arguments)
     _fit(arguments)

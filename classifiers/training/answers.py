@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from classifiers.training.compose import compositions
 from classifiers.training.degenerate import degenerates
-from classifiers.training.rows import Row, augmentation, read
-from classifiers.training.second_opinion import opinions
+from classifiers.training.opinions import Numbers, opinions
+from classifiers.training.rows import Row, augmentation, key_of, read
 
 Target = tuple[float, float, float, float]
 """Probabilities of refusal, partial, compliance, degenerate."""
@@ -32,7 +32,7 @@ SMOOTHING = {
 GPTFUZZ = "sherdencooper/GPTFuzz"
 JUDGED = "erikl2/safety-refusal-stability"
 CAPS = {
-    "tatsu-lab/alpaca_eval": 2500,
+    "tatsu-lab/alpaca_eval": 6000,
     GPTFUZZ: 2500,
 }
 """Rows of a source in one epoch: these sources would otherwise be most of the data."""
@@ -42,11 +42,9 @@ CONTRAST = 5.0
 """Weight in the harm loss of un-aligned models' complying answers: 800 in 24,000, and the only ones of which some are
 called harmless though the request was harmful. At 3 word counts tell them apart better; at 10 the head follows the
 guard model that labelled them, away from what people call harmful."""
-OPINION = 0.5
-"""Share of the second opinion in the target of an answer that a judge labelled."""
-OWN_WEIGHT, OWN_COMPLYING = 1.6, 2.4
+OWN_WEIGHT, OWN_COMPLYING = 1.2, 2.4
 """Weight of our own texts; two in three of them refuse or hold back, so complying ones weigh more."""
-OWN = 5500
+OWN = 7000
 COMPOSED = 2400
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
@@ -62,7 +60,10 @@ _SPEAKER = re.compile(r"^\W{0,6}(\(|\[|\*|🔒|α|<|\"?\w[\w .-]{0,24}\W{0,3}:)"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its targets; None where unknown."""
+    """An answer with its labels, None where unknown, and what the ensemble makes of it.
+
+    `group` is what cross-fitting must not tear apart: answers to one request.
+    """
 
     text: str
     behaviour: Target | None
@@ -71,6 +72,8 @@ class Answer:
     source: str
     family: str
     harm_weight: float = 1.0
+    group: str = ""
+    opinion: Numbers | None = None
 
 
 def mapped_behaviour(name: str | None) -> str | None:
@@ -110,27 +113,20 @@ def two_voices(row: Row) -> str | None:
     return "marked" if _SPEAKER.match(row.response.lstrip()[:60]) else "unmarked"
 
 
-def mixed(target: Target, opinion: Sequence[float] | None) -> Target:
-    """The verdict and a second opinion on it in equal parts; the verdict alone where there is none."""
-    if opinion is None:
-        return target
-    return tuple((1.0 - OPINION) * p + OPINION * o for p, o in zip(target, (*opinion, 0.0), strict=True))  # type: ignore[return-value]
-
-
 def _answer(row: Row) -> Answer | None:
     voices = two_voices(row)
     name = mapped_behaviour(row.behaviour) if voices != "unmarked" else None
     harm = answer_harm(row)
-    if row.response is None or len(row.response.strip()) < 4 or (name is None and harm is None):
+    opinion = opinions().answers.get(row.id)
+    if row.response is None or len(row.response.strip()) < 4 or (name is None and harm is None and opinion is None):
         return None
-    target = None
-    if name:
-        target = mixed(smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)), opinions().get(row.id))
+    target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
     weight = WEIGHTS.get(row.source, 1.0) * (0.6 if voices == "marked" else 1.0)
     contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
     return Answer(
-        row.response, target, harm, weight, row.source, row.family or row.source, CONTRAST if contrast else weight
-    )
+        row.response, target, harm, weight, row.source, row.family or row.source, CONTRAST if contrast else weight,
+        key_of(row.prompt), opinion,
+    )  # fmt: skip
 
 
 def _own() -> Iterable[Answer]:
@@ -140,8 +136,9 @@ def _own() -> Iterable[Answer]:
             target = smooth(ONE[raw["behaviour"]], 0.03)
             weight = OWN_COMPLYING if raw["behaviour"] == "compliance" else OWN_WEIGHT
             yield Answer(
-                raw["response"], target, None if harm is None else float(harm), weight, "own", f"own:{raw['kind']}"
-            )
+                raw["response"], target, None if harm is None else float(harm), weight, "own", f"own:{raw['kind']}",
+                group=raw["response"],
+            )  # fmt: skip
 
 
 def _capped(answers: list[Answer], cap: int, rng: random.Random) -> list[Answer]:

@@ -164,7 +164,8 @@ def _cuts(a: Answers, said: Mask) -> dict[str, Any]:
 def _scored_rows(a: Answers) -> Mask:
     """The rows of the main figure, and Do-Not-Answer's rebuttals."""
     rebuttal = np.array([row.source == DNA and row.behaviour == "rebuttal" for row in a.rows])
-    return core(a.rows, a.behaviour) | rebuttal
+    found: Mask = core(a.rows, a.behaviour) | rebuttal
+    return found
 
 
 def _part(a: Answers, keep: Mask) -> Answers:

@@ -13,6 +13,7 @@ from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
 from classifiers.training.answers import Answer
 from classifiers.training.network import ANSWER_WINDOW, REQUEST_WINDOW, special_tokens
 from classifiers.training.requests import Request
+from classifiers.training.targets import target_of
 from classifiers.windows import Window, clip, frame, visible_answer
 
 BATCH_TOKENS = 4096
@@ -21,12 +22,13 @@ BATCH_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tensors of one step; `examples` are all requests or all answers."""
+    """Tensors of one step: all requests or, with `answers`, all answers; `target` is what their loss reads."""
 
     ids: torch.Tensor
     mask: torch.Tensor
     types: torch.Tensor
-    examples: Sequence[Request] | Sequence[Answer]
+    target: torch.Tensor
+    answers: bool
 
 
 def sequences(
@@ -36,6 +38,24 @@ def sequences(
     special, window = special_tokens(tok), answer_window if answers else REQUEST_WINDOW
     clipped = [clip(visible_answer(text) if answers else text) for text in texts]
     return [frame(e.ids, window, special) for e in tok.encode_batch(clipped, add_special_tokens=False)]
+
+
+class Memo:
+    """Token sequences of texts that come again in the next epoch."""
+
+    def __init__(self, tok: Tokenizer) -> None:
+        self.tokenizer = tok
+        self._known: dict[tuple[Window, str], list[int]] = {}
+
+    def __call__(
+        self, texts: Sequence[str], *, answers: bool, answer_window: Window = ANSWER_WINDOW
+    ) -> list[list[int]]:
+        """As `sequences`."""
+        window = answer_window if answers else REQUEST_WINDOW
+        new = [text for text in dict.fromkeys(texts) if (window, text) not in self._known]
+        made = sequences(new, self.tokenizer, answers=answers, answer_window=answer_window)
+        self._known.update(zip(((window, text) for text in new), made, strict=True))
+        return [self._known[window, text] for text in texts]
 
 
 def pad(rows: Sequence[Sequence[int]], kind: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -49,15 +69,22 @@ def pad(rows: Sequence[Sequence[int]], kind: int) -> tuple[torch.Tensor, torch.T
     return ids, mask, torch.full_like(ids, kind)
 
 
-def _groups(lengths: Sequence[int], rng: random.Random) -> list[list[int]]:
-    """Random batches of like length: lengths are jittered before sorting, so that batches differ by epoch."""
+def groups_of(lengths: Sequence[int], rng: random.Random, tokens: int = BATCH_TOKENS) -> list[list[int]]:
+    """Random batches of like length: lengths are jittered before sorting, so that batches differ by epoch.
+
+    Args:
+        lengths: tokens of each row.
+        rng: draws the jitter.
+        tokens: most tokens of a batch, padding included; rows are limited in proportion.
+    """
+    most = BATCH_ROWS * tokens // BATCH_TOKENS
     order = sorted(range(len(lengths)), key=lambda i: lengths[i] * rng.uniform(0.85, 1.15))
     groups: list[list[int]] = []
     group: list[int] = []
     widest = 0
     for i in order:
         widest = max(widest, lengths[i])
-        if group and (widest * (len(group) + 1) > BATCH_TOKENS or len(group) >= BATCH_ROWS):
+        if group and (widest * (len(group) + 1) > tokens or len(group) >= most):
             groups.append(group)
             group, widest = [], lengths[i]
         group.append(i)
@@ -65,16 +92,32 @@ def _groups(lengths: Sequence[int], rng: random.Random) -> list[list[int]]:
 
 
 def epoch(
-    requests: Sequence[Request], answers: Sequence[Answer], tok: Tokenizer, seed: int, window: Window = ANSWER_WINDOW
+    requests: Sequence[Request],
+    answers: Sequence[Answer],
+    memo: Memo,
+    seed: int,
+    *,
+    window: Window = ANSWER_WINDOW,
+    share: float = 0.5,
+    tokens: int = BATCH_TOKENS,
 ) -> list[Batch]:
-    """All batches of one epoch, request and answer batches shuffled together; `window` is what is read of answers."""
+    """All batches of one epoch, request and answer batches shuffled together.
+
+    Args:
+        requests: examples of the request pass.
+        answers: examples of the answer pass.
+        memo: makes tokens.
+        seed: draws the batches and their order.
+        window: what is read of answers.
+        share: part of the ensemble's opinion in a target that has a label too.
+        tokens: most tokens of a batch.
+    """
     rng = random.Random(seed)
     found: list[Batch] = []
     for examples, kind in ((requests, REQUEST_TYPE), (answers, ANSWER_TYPE)):
-        rows = sequences([e.text for e in examples], tok, answers=kind == ANSWER_TYPE, answer_window=window)
-        found += [
-            Batch(*pad([rows[i] for i in group], kind), [examples[i] for i in group])  # type: ignore[arg-type]
-            for group in _groups([len(r) for r in rows], rng)
-        ]
+        rows = memo([e.text for e in examples], answers=kind == ANSWER_TYPE, answer_window=window)
+        for group in groups_of([len(r) for r in rows], rng, tokens):
+            target = torch.tensor([target_of(examples[i], share) for i in group])
+            found.append(Batch(*pad([rows[i] for i in group], kind), target, kind == ANSWER_TYPE))
     rng.shuffle(found)
     return found

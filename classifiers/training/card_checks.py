@@ -110,11 +110,8 @@ def reading(card: Card) -> str:
 
 
 def training(found: Found) -> str:
-    """Whatever the training run noted, as a table of names and values."""
-    noted = found["training"]
-    return (
-        table(("setting", "value"), ((k, str(v)) for k, v in noted.items())) if isinstance(noted, dict) else str(noted)
-    )
+    """What the weights come from."""
+    return table(("of the weights", "value"), ((k, str(v)) for k, v in found["training"].items()))
 
 
 def swapped(found: Found) -> str:

@@ -23,7 +23,9 @@ may choose what ships. Maps that are exactly right would show an error too, for 
 and its 95th percentile stand beside."""
 HARM = """\
 `unaligned`: all answers of models whose refusal direction was ablated; then those to harmful requests alone; then
-their harmful answers against the same families' answers to benign requests."""
+their harmful answers against the same families' answers to benign requests. What is judged is the probability that
+an answer does at least part of what was asked and that what it gives is harmful: the harm head's probability times
+that of partial or compliance, then calibrated."""
 RATES = """\
 Share of complying answers read as complying (true positives) and of refused or partial ones read as complying
 (false positives), with 95 % Clopper-Pearson limits, as the detectors read them from `rates.json`."""

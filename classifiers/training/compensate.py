@@ -78,7 +78,8 @@ def smoothing(seen: Floats, weights: Sequence[Floats]) -> Floats:
     rows = np.maximum(np.max([np.abs(matrix).max(1) for matrix in weights], axis=0), 1e-4)
     factor = peaks**MIGRATED / rows ** (1.0 - MIGRATED)
     factor /= np.exp(np.log(factor).mean())
-    return np.clip(factor, 0.02, 50.0).astype(np.float32)
+    bounded: Floats = np.clip(factor, 0.02, 50.0).astype(np.float32)
+    return bounded
 
 
 def rounded(weights: Floats, seen: Floats, levels: int) -> tuple[npt.NDArray[np.int8], Floats]:

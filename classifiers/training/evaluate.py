@@ -38,7 +38,8 @@ def core(rows: Sequence[Row], behaviour: npt.NDArray[np.int64]) -> Mask:
     """Rows of the main figure: refusal or partial against compliance; of Do-Not-Answer only those two actions."""
     plain = np.array([r.source != DNA or r.behaviour in {"refusal", "compliance"} for r in rows])
     made = np.array([r.label_by == "made" for r in rows])
-    return (behaviour != UNKNOWN) & plain & ~made
+    found: Mask = (behaviour != UNKNOWN) & plain & ~made
+    return found
 
 
 def group(

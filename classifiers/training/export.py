@@ -108,7 +108,8 @@ class Quantiser:
         source, base = node.input[0], node.output[0]
         weights = numpy_helper.to_array(self.constants[node.input[1]])
         factor = self.factors[source]
-        values, scale = rounded(weights * factor[:, None], self.seen[source] / factor, self.levels)
+        seen = (self.seen[source] / factor).astype(np.float32)
+        values, scale = rounded(weights * factor[:, None], seen, self.levels)
         matrix, columns = self._add(f"{base}_w8", values), self._add(f"{base}_ws", scale.reshape(-1))
         rows, row_scale = self._row_quantised(source, weights.shape[0])
         shifted = self._shifted(source)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from classifiers.heads import BEHAVIOUR, CATEGORY, HARM, RESPONSE_HARM
-from classifiers.training.answers import Answer, train_answers
-from classifiers.training.batches import Batch, epoch
+from classifiers.training.answers import train_answers
+from classifiers.training.batches import BATCH_TOKENS, Batch, Memo, epoch
+from classifiers.training.ensemble import fold_of
+from classifiers.training.losses import answer_loss, request_loss
 from classifiers.training.network import (
     ANSWER_WINDOW,
+    BASE,
     FIRST_WINDOW,
     Average,
     Network,
@@ -30,8 +31,6 @@ WEIGHTS = "network.pt"
 """The averaged weights that a finished run leaves in its folder."""
 AVERAGED = "averaged.pt"
 """The mean of the last runs' weights, which is what ships."""
-CATEGORY_SHARE = 1.5
-"""Weight of the category's loss beside that of a request's harm: fewer requests have one, and of fourteen kinds."""
 BRANCHES = 2
 """How many last runs there are."""
 
@@ -54,6 +53,11 @@ class Schedule:
     request_passes: int = 1
     narrow: bool = False
     start: str | None = None
+    share: float = 0.5
+    tokens: int = BATCH_TOKENS
+    base: str | None = None
+    folds: int = 0
+    left_out: int = 0
 
 
 def bfloat16_pays(device: str) -> bool:
@@ -71,38 +75,6 @@ def bfloat16_pays(device: str) -> bool:
     return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
 
 
-def _row(values: list[float | None]) -> tuple[torch.Tensor, torch.Tensor]:
-    known = torch.tensor([v is not None for v in values], dtype=torch.float32)
-    return torch.tensor([0.0 if v is None else v for v in values]), known
-
-
-def _mean(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return (losses * weights).sum() / weights.sum().clamp(min=1.0)
-
-
-def request_loss(logits: torch.Tensor, examples: list[Request]) -> torch.Tensor:
-    """Binary cross-entropy of harm (smoothed by 0.04) plus cross-entropy of the category, by their weights."""
-    harm, known = _row([e.harm for e in examples])
-    weight = known * torch.tensor([e.harm_weight for e in examples])
-    smoothed = harm * 0.94 + 0.03
-    loss = _mean(F.binary_cross_entropy_with_logits(logits[:, HARM][:, 0], smoothed, reduction="none"), weight)
-    category = torch.tensor([-100 if e.category is None else e.category for e in examples])
-    weight = torch.tensor([0.0 if e.category is None else e.category_weight for e in examples])
-    losses = F.cross_entropy(logits[:, CATEGORY], category, reduction="none", label_smoothing=0.05, ignore_index=-100)
-    return loss + CATEGORY_SHARE * _mean(losses, weight)
-
-
-def answer_loss(logits: torch.Tensor, examples: list[Answer]) -> torch.Tensor:
-    """Cross-entropy of behaviour against soft targets, plus binary cross-entropy of the answer's harm."""
-    target = torch.tensor([e.behaviour or (0.25,) * 4 for e in examples])
-    trust = torch.tensor([e.weight for e in examples])
-    weight = trust * torch.tensor([float(e.behaviour is not None) for e in examples])
-    behaviour = _mean(-(target * logits[:, BEHAVIOUR].log_softmax(-1)).sum(-1), weight)
-    harm, known = _row([e.harm for e in examples])
-    losses = F.binary_cross_entropy_with_logits(logits[:, RESPONSE_HARM][:, 0], harm * 0.94 + 0.03, reduction="none")
-    return 1.5 * behaviour + 0.9 * _mean(losses, known * torch.tensor([e.harm_weight for e in examples]))
-
-
 class Run:
     """One training run in a folder; calling `go` again continues where the last checkpoint stands."""
 
@@ -116,15 +88,18 @@ class Run:
         self.half = bfloat16_pays(self.device)
         # the fused attention is the faster one in float32; its bfloat16 backward is three times slower on a CPU
         attention = "eager" if self.half and self.device == "cpu" else "sdpa"
-        self.network = Network(hidden_dropout=schedule.hidden_dropout, attention=attention).to(self.device)
+        base = Path(schedule.base) if schedule.base else BASE
+        self.network = Network(base, hidden_dropout=schedule.hidden_dropout, attention=attention).to(self.device)
         if schedule.start:
             self.network.load_state_dict(torch.load(schedule.start, weights_only=True, map_location=self.device))
         groups = parameter_groups(
             self.network, schedule.rate, decay=schedule.layer_decay, embeddings=schedule.embeddings
         )
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            groups, weight_decay=schedule.weight_decay, fused=self.device != "cpu" or None
+        )
         self.average = Average(self.network, schedule.average)
-        self.tokenizer = tokenizer()
+        self.memo = Memo(tokenizer())
         self.done = 0
 
     @property
@@ -142,9 +117,16 @@ class Run:
             for k in range(s.request_passes):
                 drawn = train_requests(s.seed + 10 * i + k)
                 asked += rng.sample(drawn, int(len(drawn) * min(1.0, s.scale)))
+            asked = [e for e in asked if not self._held_back(e.text)]
+            answers = [e for e in train_answers(s.seed + i, s.scale) if not self._held_back(e.group)]
             window = FIRST_WINDOW if s.narrow else ANSWER_WINDOW
-            found += epoch(asked, train_answers(s.seed + i, s.scale), self.tokenizer, s.seed + i, window)
+            found += epoch(asked, answers, self.memo, s.seed + i, window=window, share=s.share, tokens=s.tokens)
         return found
+
+    def _held_back(self, group: str) -> bool:
+        """Whether a text of this group is kept from the run, because the run will be asked about it."""
+        s = self.schedule
+        return bool(s.folds) and fold_of(group, s.folds) == s.left_out
 
     def go(self, every: int = 100) -> Network:
         """Trains to the end and returns the averaged network; writes a checkpoint every `every` steps."""
@@ -156,30 +138,30 @@ class Run:
         self.network.train()
         for step in range(self.done, len(batches)):
             losses.append(self.step(batches[step], step, len(batches)))
-            seen += len(batches[step].examples)
+            seen += len(batches[step].ids)
             if (step + 1) % 25 == 0:
+                loss = float(torch.stack(losses[-50:]).mean())
                 speed = seen / (time.monotonic() - started)
-                print(f"step {step + 1}/{len(batches)} loss {np.mean(losses[-50:]):.4f} {speed:.0f} rows/s", flush=True)
+                print(f"step {step + 1}/{len(batches)} loss {loss:.4f} {speed:.0f} rows/s", flush=True)
             if (step + 1) % every == 0 or step + 1 == len(batches):
                 self.done = step + 1
                 self._save(len(batches))
         torch.save(self.average.network.state_dict(), self.folder / WEIGHTS)
         return self.average.network
 
-    def step(self, batch: Batch, step: int, total: int) -> float:
+    def step(self, batch: Batch, step: int, total: int) -> torch.Tensor:
         """Learns from one batch and returns its loss; `step` of `total` decides rate and hidden tokens."""
         self._set_rate(step, total)
         ids = self._masked(batch, step).to(self.device)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half):
             logits = self.network(ids, batch.mask.to(self.device), batch.types.to(self.device))
-        examples = list(batch.examples)
-        loss = (request_loss if isinstance(examples[0], Request) else answer_loss)(logits.float().cpu(), examples)  # type: ignore[arg-type]
+        loss = (answer_loss if batch.answers else request_loss)(logits.float(), batch.target.to(self.device))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.average.update(self.network)
-        return float(loss.detach())
+        return loss.detach()
 
     def _masked(self, batch: Batch, step: int) -> torch.Tensor:
         """Hides a few tokens, other ones each time: the label must not hang on one phrase."""

@@ -24,12 +24,14 @@ FIRST_WINDOW = Window(head=80, tail=44)
 
 
 class Network(nn.Module):
-    """Token ids, mask and pass type in; logits of all heads, shape (n, HEADS), out."""
+    """Token ids, mask and pass type in; logits of all heads, shape (n, HEADS), out. `base` holds an encoder."""
 
-    def __init__(self, *, hidden_dropout: float = 0.0, head_dropout: float = 0.1, attention: str = "eager") -> None:
+    def __init__(
+        self, base: Path = BASE, *, hidden_dropout: float = 0.0, head_dropout: float = 0.1, attention: str = "eager"
+    ) -> None:
         super().__init__()
         self.encoder = AutoModel.from_pretrained(
-            str(BASE),
+            str(base),
             attn_implementation=attention,
             add_pooling_layer=False,
             hidden_dropout_prob=hidden_dropout,
@@ -88,7 +90,7 @@ class Average:
 
     def __init__(self, network: Network, decay: float) -> None:
         self.decay = decay
-        self.network = copy.deepcopy(network).eval()
+        self.network: Network = copy.deepcopy(network).eval()
         self.steps = 0
 
     @torch.no_grad()

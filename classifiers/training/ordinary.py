@@ -33,7 +33,7 @@ def headings(answers: Sequence[str]) -> list[str]:
 
 
 def _of_topic(topics: Sequence[str], rng: random.Random) -> str:
-    task = rng.choice(_lists()["tasks"])
+    task: str = rng.choice(_lists()["tasks"])
     picked = [t if rng.random() < 0.4 else t.lower() for t in rng.sample(topics, 2)]
     return task.format(*picked[: task.count("{}")])
 
@@ -41,7 +41,8 @@ def _of_topic(topics: Sequence[str], rng: random.Random) -> str:
 def _of_text(answers: Sequence[str], rng: random.Random) -> str:
     body = _SENTENCE.split(rng.choice(answers).strip())
     start = rng.randrange(max(1, len(body) - 2))
-    return rng.choice(_lists()["pasted"]).format(" ".join(body[start : start + rng.randint(1, 4)]))
+    frame: str = rng.choice(_lists()["pasted"])
+    return frame.format(" ".join(body[start : start + rng.randint(1, 4)]))
 
 
 def _of_lists(rng: random.Random) -> str:

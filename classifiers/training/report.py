@@ -17,8 +17,10 @@ from classifiers.training.adversarial.cases import score
 from classifiers.training.answers import SHIPPABLE
 from classifiers.training.baselines import compare
 from classifiers.training.counterfactual import swapped
+from classifiers.training.ensemble import FOLDS
 from classifiers.training.evaluate import COMPLIANCE, core, evaluate
 from classifiers.training.measure import refusal_scores
+from classifiers.training.opinions import opinions, teachers
 from classifiers.training.precision import against
 from classifiers.training.requests import train_requests
 from classifiers.training.rows import augmentation, read
@@ -45,6 +47,18 @@ def data_table() -> list[dict[str, Any]]:
     ):
         table.append({"source": source, "licence": "Apache-2.0", "train": count, "dev": 0, "use": "training"})
     return table
+
+
+def training_notes() -> dict[str, Any]:
+    """What the weights come from, besides the rows: the base encoder, and whose opinions are mixed into the labels."""
+    names, found = teachers(), opinions()
+    return {
+        "base encoder": "all-MiniLM-L6-v2 (Apache-2.0)",
+        "ensemble whose opinions enter the targets": ", ".join(names) or "none",
+        "each of it fitted without": f"one fold of {FOLDS} of the requests it is asked about",
+        "answers with an opinion": len(found.answers),
+        "requests with an opinion": len(found.requests),
+    }
 
 
 def languages(scored: Scored) -> dict[str, Any]:
@@ -112,7 +126,7 @@ def measure(folder: Path, float_graph: Path | None, say: Say) -> dict[str, Any]:
     card = classifier.card
     say(f"scoring dev with {card.name} {card.version}")
     scored = score_dev(classifier)
-    found: dict[str, Any] = {"data": data_table()}
+    found: dict[str, Any] = {"data": data_table(), "training": training_notes()}
     found |= evaluate(scored.q, scored.a, card.runtime.calibration, card.thresholds)
     found["languages"], found["unlabelable"] = languages(scored), unlabelable(scored)
     found["sample"], found["unseen_families"] = sample_of(scored), unseen_families(scored)

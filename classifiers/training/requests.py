@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from alignwatch import CATEGORIES
 from classifiers.training.contrasts import contrasts, contrasts_abroad
+from classifiers.training.opinions import Numbers, opinions
 from classifiers.training.ordinary import ordinary, ordinary_abroad
 from classifiers.training.rows import Row, augmentation, key_of, read
 
-INDEX = {name: i for i, name in enumerate(CATEGORIES)}
+INDEX: dict[str, int] = {name: i for i, name in enumerate(CATEGORIES)}
 WEIGHT = {"human": 1.0, "constructed": 0.8}
 """Trust in a request label by its origin; everything else 0.7."""
 ORDINARY = 3500
@@ -22,7 +23,7 @@ ORDINARY = 3500
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A prompt with its targets; None where the source says nothing: the head's loss then leaves the example out."""
+    """A prompt with its labels, None where the source says nothing, and what the ensemble makes of it."""
 
     text: str
     harm: float | None
@@ -31,6 +32,7 @@ class Request:
     category_weight: float
     source: str
     language: str
+    opinion: Numbers | None = None
 
 
 def held_out(prompt: str) -> bool:
@@ -62,6 +64,7 @@ def _request(row: Row) -> Request:
         category_weight=1.0 if category is not None and category.exact else 0.3,
         source=row.source,
         language=row.language,
+        opinion=opinions().requests.get(key_of(row.prompt)),
     )
 
 
@@ -108,12 +111,17 @@ def train_requests(seed: int = 0) -> list[Request]:
     """
     dev = {key_of(row.prompt) for row in read("dev") if row.source != "tatsu-lab/alpaca_eval"}
     found: dict[str, Request] = {}
+    doubtful: dict[str, Request] = {}
     for row in read("train"):
         key = key_of(row.prompt)
         if len(key) < 8 or key in dev or key in found or (row.source == "tatsu-lab/alpaca_eval" and held_out(key)):
             continue
-        if harm_of(row) is not None:
-            found[key] = _request(row)
+        request = _request(row)
+        if request.harm is not None:
+            found[key] = request
+        elif request.opinion is not None:
+            doubtful.setdefault(key, request)
+    found = doubtful | found
     for request in (*_augmented(), *_written(seed)):
         if key_of(request.text) in dev:
             continue

@@ -2,8 +2,8 @@
 
 Judges contradict themselves: of two answers to one request that nearly agree in their words (cosine above 0.8), one
 pair in nine carries different verdicts. A model of words alone, fitted on the other requests' answers, gives each
-answer the probabilities that answers like it get. Mixed with the verdict they are a target with less noise
-(bootstrapping, Reed et al. 2014, arXiv 1412.6596, with predictions from outside the fold instead of the learner's own).
+answer the probabilities that answers like it get. The ensemble (`teach.py`) takes it as one more voice on these rows:
+it knows the judge's habits by subject and words better than the encoders do.
 """
 
 from __future__ import annotations

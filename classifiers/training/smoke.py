@@ -56,7 +56,7 @@ def _must(condition: object, text: str) -> None:
 class _Dying(Run):
     """A run that a signal ends."""
 
-    def step(self, batch: Batch, step: int, total: int) -> float:
+    def step(self, batch: Batch, step: int, total: int) -> torch.Tensor:
         if step == KILLED_AT:
             raise _Killed
         return super().step(batch, step, total)

@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import mean
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "integration"), str(ROOT / "tests" / "faults")]
+sys.path[:0] = [str(ROOT / "tests" / part) for part in ("integration", "faults", "support")]
 
 import httpx  # noqa: E402 - the paths come first
 from _tables import Table  # noqa: E402

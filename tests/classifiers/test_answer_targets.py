@@ -1,4 +1,4 @@
-"""What a labelled answer teaches: verdicts mixed with a second opinion, jailbroken answers that open with a refusal."""
+"""What a labelled answer teaches: jailbroken answers that open with a refusal, and a second opinion on verdicts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled_rows import row
 
 from classifiers.training import answers, kept, second_opinion
-from classifiers.training.answers import GPTFUZZ, mixed, smooth, two_voices
+from classifiers.training.answers import GPTFUZZ, two_voices
+from classifiers.training.opinions import Opinions
 from classifiers.training.rows import Row
 from classifiers.training.second_opinion import VERDICTS, cross_fitted, judged, opinions
 
 WORDS = ("river", "stone", "amber", "cloud", "lantern", "paper", "garden", "violin", "harbour", "meadow")
 
 
-def row(response: str, *, source: str = GPTFUZZ, behaviour: str = "compliance", label_by: str = "human", **more) -> Row:
-    return Row(
-        id=more.get("id", "x"), source=source, licence="MIT", family="f", state=None, prompt=more.get("prompt", "p"),
-        response=response, behaviour=behaviour, request=None, response_harmful=None, category=None, language="en",
-        label_by=label_by,
-    )  # fmt: skip
+def jailbroken(response: str, **fields: str) -> Row:
+    return row(response=response, **{"source": GPTFUZZ, **fields})
 
 
 @pytest.mark.parametrize(
@@ -37,31 +35,23 @@ def row(response: str, *, source: str = GPTFUZZ, behaviour: str = "compliance", 
     ],
 )
 def test_jailbroken_answers_that_open_with_a_refusal_are_told_apart(response: str, voices: str | None):
-    assert two_voices(row(response)) == voices
+    assert two_voices(jailbroken(response)) == voices
 
 
 def test_only_complying_answers_of_that_source_have_two_voices():
     text = "I'm sorry, I can't."
-    assert two_voices(row(text, behaviour="refusal")) is None
-    assert two_voices(row(text, source="allenai/noncompliance")) is None
+    assert two_voices(jailbroken(text, behaviour="refusal")) is None
+    assert two_voices(jailbroken(text, source="allenai/noncompliance")) is None
 
 
 def test_an_unmarked_refusal_before_a_jailbroken_answer_teaches_no_behaviour(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(answers, "opinions", dict)
-    unmarked = row("I'm sorry, but I can't do that. Anyway: first you fold the paper.")
-    marked = row("[GPT]: I'm sorry, I can't help.\n[BOB]: Fold the paper.")
-    plain = row("Fold the paper, then crease it.")
+    monkeypatch.setattr(answers, "opinions", lambda: Opinions({}, {}))
+    unmarked = jailbroken("I'm sorry, but I can't do that. Anyway: first you fold the paper.")
+    marked = jailbroken("[GPT]: I'm sorry, I can't help.\n[BOB]: Fold the paper.")
+    plain = jailbroken("Fold the paper, then crease it.")
     assert answers._answer(unmarked) is None  # neither behaviour nor harm is known of it
     assert answers._answer(marked).behaviour == answers._answer(plain).behaviour
     assert answers._answer(marked).weight < answers._answer(plain).weight
-
-
-def test_a_verdict_and_a_second_opinion_count_alike_and_stay_a_distribution():
-    target = mixed(smooth((0.0, 1.0, 0.0, 0.0), 0.05), (0.2, 0.3, 0.5))
-    assert sum(target) == pytest.approx(1.0)
-    assert target[2] == pytest.approx((0.05 / 3 + 0.5) / 2)
-    assert target[3] == 0.0
-    assert mixed((0.0, 1.0, 0.0, 0.0), None) == (0.0, 1.0, 0.0, 0.0)
 
 
 def _told(rng: random.Random, refuse: bool) -> str:
@@ -86,7 +76,7 @@ def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kept, "FOLDER", tmp_path)
     rng = random.Random(4)
     by_judge = [
-        row(
+        jailbroken(
             _told(rng, refuse=i % 3 == 0),
             behaviour=VERDICTS[i % 3],
             label_by="llm-judge",
@@ -95,7 +85,10 @@ def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyP
         )
         for i in range(90)
     ]
-    others = [row("Fold it.", id="human"), row("Fold it.", label_by="llm-judge", behaviour="rebuttal", id="other")]
+    others = [
+        jailbroken("Fold it.", id="human"),
+        jailbroken("Fold it.", label_by="llm-judge", behaviour="rebuttal", id="other"),
+    ]
     monkeypatch.setattr(second_opinion, "read", lambda split: tuple(by_judge + others))
     opinions.cache_clear()
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from labelled_rows import row
 
 from classifiers.training import baselines
 from classifiers.training.devset import Answers
-from classifiers.training.rows import Row
 
 
 @pytest.mark.parametrize(
@@ -26,20 +26,18 @@ def test_phrase_lists_see_phrases_and_nothing_else(text: str, prefix: int, anywh
     assert baselines.by_phrase([text]).tolist() == [anywhere]
 
 
-def _row(number: int, text: str, behaviour: str, source: str) -> Row:
-    return Row(
-        str(number), source, "MIT", f"family-{source}", None, "p", text, behaviour, None, None, None, "en", "human"
-    )
-
-
 def _answers() -> Answers:
     texts = [
         ("I'm sorry, I can't do that.", "refusal"),
         ("Mix flour and water.", "compliance"),
         ("Let's not go there.", "refusal"),
     ]
-    rows = [_row(i, *texts[i % 3], source) for source in ("one", "two") for i in range(30)]
-    behaviour = np.array([0 if row.behaviour == "refusal" else 2 for row in rows])
+    rows = [
+        row(id=str(i), source=source, family=f"family-{source}", response=text, behaviour=behaviour)
+        for source in ("one", "two")
+        for i, (text, behaviour) in enumerate(texts * 10)
+    ]
+    behaviour = np.array([0 if one.behaviour == "refusal" else 2 for one in rows])
     return Answers(
         rows, behaviour, np.full(len(rows), np.nan, dtype=np.float32), np.zeros((len(rows), 20), dtype=np.float32)
     )

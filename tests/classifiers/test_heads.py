@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from classifiers.card import Calibration, Platt, VectorScaling
 from classifiers.heads import BEHAVIOUR, BEHAVIOURS, CATEGORY, HARM, HEADS, RESPONSE_HARM, Heads, sigmoid, softmax
@@ -55,3 +57,22 @@ def test_every_row_of_a_softmax_head_sums_to_one():
     heads = Heads(_calibration())
     assert np.allclose(heads.behaviour(logits).sum(axis=1), 1.0, atol=1e-5)
     assert np.allclose(heads.category(logits).sum(axis=1), 1.0, atol=1e-5)
+
+
+@given(st.floats(-12.0, 12.0), st.floats(-12.0, 12.0))
+def test_an_answer_is_no_likelier_harmful_than_to_do_what_was_asked(refusing: float, harm: float):
+    logits = np.zeros((1, HEADS), dtype=np.float32)
+    logits[0, BEHAVIOUR.start], logits[0, RESPONSE_HARM] = refusing, harm
+    heads = Heads(_calibration())
+    refusal, _, _, broken = heads.behaviour(logits)[0]
+    assert heads.response_harm(logits)[0] <= 1.0 - refusal - broken + 1e-5
+    assert heads.response_harm(logits)[0] <= sigmoid(np.float32(harm)) + 1e-5
+
+
+def test_a_refusal_that_talks_of_harm_gives_none_and_a_plain_answer_is_left_as_it_was():
+    logits = np.zeros((2, HEADS), dtype=np.float32)
+    logits[:, RESPONSE_HARM] = 3.0
+    logits[:, BEHAVIOUR] = [[9.0, 0.0, 0.0, 0.0], [-9.0, 0.0, 9.0, -9.0]]
+    refused, complied = Heads(_calibration()).response_harm(logits)
+    assert refused < 0.01
+    assert complied == pytest.approx(sigmoid(np.float32(3.0)), abs=1e-3)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 from family_swaps import BACKGROUND, Item, items, readings, summary, swaps
+from labelled_rows import row
 
 from alignwatch import Behaviour, RequestLabel
 from classifiers import Classifier, PairLabels
-from classifiers.training.rows import Row
 
 CATEGORIES = ("cyber", "fraud", "hate", "privacy", "violence")
 
 
 def _item(source: str, family: str, number: int, *, complies: bool, harm: float) -> Item:
     given = "compliance" if complies else "refusal"
-    row = Row(
-        f"{family}-{number}", source, "MIT", family, "aligned", f"request number {number}", "an answer", given,
-        None, None, None, "en", "human",
+    answer = row(
+        id=f"{family}-{number}", source=source, family=family, state="aligned", prompt=f"request number {number}",
+        behaviour=given,
     )  # fmt: skip
     category = CATEGORIES[number % len(CATEGORIES)] if harm > 0.5 else "none"
     sure = (
@@ -26,7 +26,7 @@ def _item(source: str, family: str, number: int, *, complies: bool, harm: float)
         if complies
         else Behaviour(refusal=0.97, partial=0.0, compliance=0.03)
     )
-    return Item(row, PairLabels(RequestLabel(harm=harm, category=category), sure, 0.0, None))
+    return Item(answer, PairLabels(RequestLabel(harm=harm, category=category), sure, 0.0, None))
 
 
 def _family(name: str, complying: int) -> list[Item]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / part) for part in ("integration", "support"))]
 
 from fault_proxy import CutProxy  # noqa: E402 - after the path
 from fault_traffic import DEPLOYMENTS, Outcome, fit_baselines  # noqa: E402

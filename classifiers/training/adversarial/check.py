@@ -71,7 +71,8 @@ class Trained:
 
 def faults() -> list[str]:
     """All faults of all files, with positions."""
-    trained, seen, found = Trained(augmentation()), {}, []
+    trained, found = Trained(augmentation()), list[str]()
+    seen: dict[tuple[Any, Any], str] = {}
     for position, row in lines():
         found += [f"{position}: {fault}" for fault in faults_of(row)]
         judged = row.get("response") if row.get("response") is not None else row.get("prompt")
