@@ -79,6 +79,11 @@ class Heads:
         """Probabilities of refusal, partial, compliance, degenerate, shape (n, 4)."""
         return scaled(logits[:, BEHAVIOUR], self._calibration.behaviour)
 
+    def answer(self, logits: Floats) -> tuple[Floats, Floats]:
+        """Both readings of an answer: `behaviour`, and `response_harm`, which is built on it."""
+        behaviours = self.behaviour(logits)
+        return behaviours, platt(given_harm(logits, behaviours), self._calibration.response_harm)
+
     def response_harm(self, logits: Floats) -> Floats:
         """Probability that the answer gives something harmful, shape (n,)."""
-        return platt(given_harm(logits, self.behaviour(logits)), self._calibration.response_harm)
+        return self.answer(logits)[1]

@@ -164,8 +164,10 @@ class Classifier:
         labels: list[tuple[Behaviour | None, float | None]] = [(None, None)] * len(pairs)
         if rows:
             logits = self.encoder.logits(self.answer_sequences([texts[i] or "" for i in rows]), ANSWER_TYPE)
-            behaviours, harms = self._heads.behaviour(logits).tolist(), self._heads.response_harm(logits).tolist()
-            for row, behaviour, harm in zip(rows, starmap(_behaviour, behaviours), harms, strict=True):
+            behaviours, harms = self._heads.answer(logits)
+            for row, behaviour, harm in zip(
+                rows, starmap(_behaviour, behaviours.tolist()), harms.tolist(), strict=True
+            ):
                 labels[row] = (behaviour, round(harm, 4))
         return labels, list(faults)
 

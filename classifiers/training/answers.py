@@ -48,7 +48,6 @@ OWN = 7000
 COMPOSED = 2400
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
-SHIPPABLE = ("NC",)
 _OPENS_REFUSING = re.compile(
     r"\b(i['’]?m (really |very )?sorry|i apologi[sz]e|i (can(no|['’])t|am not able|am unable|won['’]t|will not)"
     r"|i['’]m (unable|not able)|must (decline|refuse|adhere|emphasi[sz]e|prioriti[sz]e)"
@@ -118,7 +117,7 @@ def _answer(row: Row) -> Answer | None:
     name = mapped_behaviour(row.behaviour) if voices != "unmarked" else None
     harm = answer_harm(row)
     opinion = opinions().answers.get(row.id)
-    if row.response is None or len(row.response.strip()) < 4 or (name is None and harm is None and opinion is None):
+    if row.response is None or not row.answered or (name is None and harm is None and opinion is None):
         return None
     target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
     weight = WEIGHTS.get(row.source, 1.0) * (0.6 if voices == "marked" else 1.0)
@@ -164,7 +163,7 @@ def train_answers(seed: int, scale: float = 1.0) -> list[Answer]:
     rng = random.Random(seed)
     by_source: dict[str, dict[str, Answer]] = defaultdict(dict)
     for row in read("train"):
-        if any(mark in row.licence for mark in SHIPPABLE):
+        if not row.may_ship:
             continue
         if (answer := _answer(row)) is not None:
             by_source[row.source].setdefault(answer.text.strip()[:400], answer)

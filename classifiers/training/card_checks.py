@@ -111,7 +111,7 @@ def reading(card: Card) -> str:
 
 def training(found: Found) -> str:
     """What the weights come from."""
-    return table(("of the weights", "value"), ((k, str(v)) for k, v in found["training"].items()))
+    return table(("of the weights", "value"), found["training"].items())
 
 
 def swapped(found: Found) -> str:

@@ -39,7 +39,7 @@ class Answers:
     @property
     def trainable(self) -> npt.NDArray[np.bool_]:
         """Rows whose licence lets them choose a number that ships: calibration and thresholds use only these."""
-        return np.array(["NC" not in row.licence for row in self.rows])
+        return np.array([row.may_ship for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Requests:
     @property
     def trainable(self) -> npt.NDArray[np.bool_]:
         """As for answers; and only those that the run time judges."""
-        return np.array(["NC" not in row.licence for row in self.rows]) & self.judged
+        return np.array([row.may_ship for row in self.rows]) & self.judged
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
@@ -76,7 +76,7 @@ def _synthetic(rows: Sequence[Row], count: int) -> list[Row]:
 
 def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True, made: int = 160) -> Answers:
     """All dev answers that some head has a target for, plus `made` degenerate ones."""
-    rows = [r for r in read("dev") if r.response and len(r.response.strip()) >= 4 and only(r)]
+    rows = [r for r in read("dev") if r.answered and only(r)]
     rows = [r for r in rows if r.behaviour is not None or answer_harm(r) is not None]
     rows += _synthetic(rows, made)
     index = {name: i for i, name in enumerate(BEHAVIOURS)}

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from classifiers.heads import BEHAVIOUR, CATEGORY, HARM, RESPONSE_HARM, sigmoid, softmax
 from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
 from classifiers.training.opinions import ANSWER_WIDTH, FILE, REQUEST_WIDTH, save
-from classifiers.training.rows import Row, key_of, read
-from classifiers.training.second_opinion import opinions as second_opinions
+from classifiers.training.rows import SHORTEST_PROMPT, Row, key_of, read
+from classifiers.training.second_opinion import word_opinions
 
 Floats = npt.NDArray[np.float32]
 FOLDS = 3
@@ -52,9 +52,9 @@ def asked(rows: Sequence[Row], fold: int | None = None) -> tuple[list[int], list
 
     Rows that may only evaluate are left out, and so are answers too short to judge.
     """
-    fits = [i for i, r in enumerate(rows) if "NC" not in r.licence and fold in {None, fold_of(r.prompt, FOLDS)}]
-    answers = [i for i in fits if len((rows[i].response or "").strip()) >= 4]
-    return answers, [i for i in fits if len(key_of(rows[i].prompt)) >= 8]
+    fits = [i for i, r in enumerate(rows) if r.may_ship and fold in {None, fold_of(r.prompt, FOLDS)}]
+    answers = [i for i in fits if rows[i].answered]
+    return answers, [i for i in fits if len(key_of(rows[i].prompt)) >= SHORTEST_PROMPT]
 
 
 def probabilities(logits: Floats, kind: int) -> Floats:
@@ -66,7 +66,7 @@ def probabilities(logits: Floats, kind: int) -> Floats:
 
 def _with_words(rows: Sequence[Row], answers: Floats) -> None:
     """Gives the model of words half of the voice on behaviour where a judge labelled."""
-    by_words = second_opinions()
+    by_words = word_opinions()
     told = np.array([i for i, row in enumerate(rows) if row.id in by_words and not np.isnan(answers[i, 0])])
     words = np.array([(*by_words[rows[i].id], 0.0) for i in told], dtype=np.float32)
     answers[told, :-1] = (answers[told, :-1] + words) / 2

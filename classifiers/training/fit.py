@@ -95,9 +95,7 @@ class Run:
         groups = parameter_groups(
             self.network, schedule.rate, decay=schedule.layer_decay, embeddings=schedule.embeddings
         )
-        self.optimiser = torch.optim.AdamW(
-            groups, weight_decay=schedule.weight_decay, fused=self.device != "cpu" or None
-        )
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay, fused=self.device == "cuda")
         self.average = Average(self.network, schedule.average)
         self.memo = Memo(tokenizer())
         self.done = 0

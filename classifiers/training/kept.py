@@ -15,6 +15,11 @@ from classifiers.training.rows import ROOT
 FOLDER = ROOT / ".cache" / "training"
 
 
+def digest_of(texts: Iterable[str]) -> str:
+    """Names a sequence of texts."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
+
+
 def kept(
     name: str, inputs: Iterable[str], compute: Callable[[], npt.NDArray[Any]], folder: Path | None = None
 ) -> npt.NDArray[Any]:
@@ -26,8 +31,7 @@ def kept(
         compute: makes it.
         folder: where it is kept; `FOLDER` if left out.
     """
-    digest = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:24]
-    file = (folder or FOLDER) / f"{name}-{digest}.npy"
+    file = (folder or FOLDER) / f"{name}-{digest_of(inputs)}.npy"
     if file.is_file():
         found: npt.NDArray[Any] = np.load(file, allow_pickle=False)
         return found

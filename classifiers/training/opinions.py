@@ -9,7 +9,6 @@ the file beside this module keeps them, so that training the shipped network nee
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from alignwatch import CATEGORIES
 from classifiers.errors import ClassifierError
 from classifiers.heads import BEHAVIOURS
+from classifiers.training.kept import digest_of
 from classifiers.training.rows import Row, key_of, read
 
 FILE = Path(__file__).with_name("opinions.npz")
@@ -44,9 +44,9 @@ class Opinions:
     requests: Mapping[str, Numbers]
 
 
-def digest_of(rows: Sequence[Row]) -> str:
+def _named(rows: Sequence[Row]) -> str:
     """Names the rows that opinions are about; their order counts."""
-    return hashlib.sha256("\0".join(row.id for row in rows).encode()).hexdigest()[:24]
+    return digest_of(row.id for row in rows)
 
 
 def save(file: Path, rows: Sequence[Row], answers: Floats, requests: Floats, teachers: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ def save(file: Path, rows: Sequence[Row], answers: Floats, requests: Floats, tea
         requests: shape (rows, REQUEST_WIDTH), likewise.
         teachers: names of the models whose mean they are.
     """
-    packed: dict[str, Any] = {"digest": np.array(digest_of(rows)), "teachers": np.array(teachers)}
+    packed: dict[str, Any] = {"digest": np.array(_named(rows)), "teachers": np.array(teachers)}
     for name, values in (("answers", answers), ("requests", requests)):
         known = ~np.isnan(values[:, 0])
         packed[name] = np.round(np.nan_to_num(values[known]) * STEPS).astype(np.uint8)
@@ -74,7 +74,7 @@ def load(file: Path, rows: Sequence[Row]) -> Opinions:
         ClassifierError: the file is about other rows.
     """
     with np.load(file, allow_pickle=False) as kept:
-        if str(kept["digest"]) != digest_of(rows):
+        if str(kept["digest"]) != _named(rows):
             raise ClassifierError(f"{file.name}: made for other labelled pairs; run `teach` again or remove the file")
         found: list[dict[int, Numbers]] = []
         for name in ("answers", "requests"):

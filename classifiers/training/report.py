@@ -14,7 +14,6 @@ import numpy as np
 from classifiers.readable import MIN_ANSWER, MIN_PROMPT, unreadable
 from classifiers.runtime import load_classifier
 from classifiers.training.adversarial.cases import score
-from classifiers.training.answers import SHIPPABLE
 from classifiers.training.baselines import compare
 from classifiers.training.counterfactual import swapped
 from classifiers.training.ensemble import FOLDS
@@ -23,7 +22,7 @@ from classifiers.training.measure import refusal_scores
 from classifiers.training.opinions import opinions, teachers
 from classifiers.training.precision import against
 from classifiers.training.requests import train_requests
-from classifiers.training.rows import augmentation, read
+from classifiers.training.rows import augmentation, may_ship, read
 from classifiers.training.sample import sample_of
 from classifiers.training.scored import Scored, score_dev
 
@@ -36,9 +35,14 @@ def data_table() -> list[dict[str, Any]]:
     counts = {split: Counter((row.source, row.licence) for row in read(split)) for split in ("train", "dev")}
     table = []
     for source, licence in sorted({key for found in counts.values() for key in found}):
-        nc = any(mark in licence for mark in SHIPPABLE)
         train, dev = (counts[split][source, licence] for split in ("train", "dev"))
-        use = "evaluation only" if nc or not train else "training and evaluation" if dev else "training"
+        use = (
+            "evaluation only"
+            if not train or not may_ship(licence)
+            else "training and evaluation"
+            if dev
+            else "training"
+        )
         table.append({"source": source, "licence": licence, "train": train, "dev": dev, "use": use})
     made = sum(request.source in {"own:ordinary", "own:contrast"} for request in train_requests(0))
     for source, count in (

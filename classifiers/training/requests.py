@@ -12,7 +12,7 @@ from alignwatch import CATEGORIES
 from classifiers.training.contrasts import contrasts, contrasts_abroad
 from classifiers.training.opinions import Numbers, opinions
 from classifiers.training.ordinary import ordinary, ordinary_abroad
-from classifiers.training.rows import Row, augmentation, key_of, read
+from classifiers.training.rows import SHORTEST_PROMPT, Row, augmentation, key_of, read
 
 INDEX: dict[str, int] = {name: i for i, name in enumerate(CATEGORIES)}
 WEIGHT = {"human": 1.0, "constructed": 0.8}
@@ -114,7 +114,12 @@ def train_requests(seed: int = 0) -> list[Request]:
     doubtful: dict[str, Request] = {}
     for row in read("train"):
         key = key_of(row.prompt)
-        if len(key) < 8 or key in dev or key in found or (row.source == "tatsu-lab/alpaca_eval" and held_out(key)):
+        if (
+            len(key) < SHORTEST_PROMPT
+            or key in dev
+            or key in found
+            or (row.source == "tatsu-lab/alpaca_eval" and held_out(key))
+        ):
             continue
         request = _request(row)
         if request.harm is not None:
@@ -153,7 +158,7 @@ def dev_requests() -> list[tuple[Row, float | None]]:
     found: dict[str, tuple[Row, float | None]] = {}
     for row in read("dev"):
         key = key_of(row.prompt)
-        if len(key) < 8 or key in found or (row.source == "tatsu-lab/alpaca_eval" and not held_out(key)):
+        if len(key) < SHORTEST_PROMPT or key in found or (row.source == "tatsu-lab/alpaca_eval" and not held_out(key)):
             continue
         found[key] = (row, harm_of(row))
     return list(found.values())

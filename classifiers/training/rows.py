@@ -16,6 +16,8 @@ from classifiers.taxonomy import Mapped, names, schemes
 
 ROOT = Path(__file__).resolve().parents[2]
 AUGMENT = Path(__file__).with_name("augment")
+SHORTEST_ANSWER, SHORTEST_PROMPT = 4, 8
+"""Characters, blanks at the ends apart."""
 _SPACE = re.compile(r"\s+")
 
 
@@ -36,6 +38,21 @@ class Row:
     category: Mapped | None
     language: str
     label_by: str | None
+
+    @property
+    def may_ship(self) -> bool:
+        """Whether its licence lets it decide a number that ships: weights, calibration, thresholds."""
+        return may_ship(self.licence)
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has an answer that is long enough to be judged."""
+        return len((self.response or "").strip()) >= SHORTEST_ANSWER
+
+
+def may_ship(licence: str) -> bool:
+    """Whether rows under a licence may decide what ships; those for non-commercial use only evaluate."""
+    return "NC" not in licence
 
 
 def data_folder() -> Path:

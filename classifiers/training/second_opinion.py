@@ -58,7 +58,7 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 @cache
-def opinions() -> dict[str, tuple[float, float, float]]:
+def word_opinions() -> dict[str, tuple[float, float, float]]:
     """For the id of each judged training row: probabilities of refusal, partial and compliance."""
     rows = judged(read("train"))
     target = np.array([VERDICTS.index(r.behaviour or "") for r in rows], dtype=np.int64)

@@ -13,7 +13,7 @@ from classifiers.training import answers, kept, second_opinion
 from classifiers.training.answers import GPTFUZZ, two_voices
 from classifiers.training.opinions import Opinions
 from classifiers.training.rows import Row
-from classifiers.training.second_opinion import VERDICTS, cross_fitted, judged, opinions
+from classifiers.training.second_opinion import VERDICTS, cross_fitted, judged, word_opinions
 
 WORDS = ("river", "stone", "amber", "cloud", "lantern", "paper", "garden", "violin", "harbour", "meadow")
 
@@ -90,11 +90,11 @@ def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyP
         jailbroken("Fold it.", label_by="llm-judge", behaviour="rebuttal", id="other"),
     ]
     monkeypatch.setattr(second_opinion, "read", lambda split: tuple(by_judge + others))
-    opinions.cache_clear()
+    word_opinions.cache_clear()
     try:
-        found = opinions()
+        found = word_opinions()
     finally:
-        opinions.cache_clear()
+        word_opinions.cache_clear()
     assert len(judged(by_judge + others)) == 90
     assert set(found) == {r.id for r in by_judge}
     assert all(sum(p) == pytest.approx(1.0) for p in found.values())

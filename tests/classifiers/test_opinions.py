@@ -75,7 +75,7 @@ def test_what_the_teachers_say_is_averaged_and_words_speak_on_the_judges_rows(
 ):
     rows = rows_of(12)
     monkeypatch.setattr(ensemble, "read", lambda split: tuple(rows))
-    monkeypatch.setattr(ensemble, "second_opinions", lambda: {"r0": (0.0, 0.0, 1.0)})
+    monkeypatch.setattr(ensemble, "word_opinions", lambda: {"r0": (0.0, 0.0, 1.0)})
     for teacher in teachers():
         answers, requests = asked(rows, teacher.fold)
         logits = np.zeros((len(answers), HEADS), dtype=np.float16)
