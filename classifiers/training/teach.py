@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from classifiers.errors import ClassifierError
 from classifiers.heads import HEADS
 from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
 from classifiers.training.bases import base
@@ -86,7 +87,14 @@ def teach(teacher: Teacher, work: Path) -> Path:
 
 
 def run(work: Path, only: str | None = None) -> int:
-    """Fits all teachers and merges what they say, or fits one (`encoder-fold`) for a merge to come."""
+    """Fits all teachers and merges what they say, or fits one (`encoder-fold`) for a merge to come.
+
+    Raises:
+        ClassifierError: there is no such teacher.
+    """
+    names = [teacher.folder(work).name for teacher in teachers()]
+    if only not in {None, *names}:
+        raise ClassifierError(f"teacher {only!r}: must be one of {names}")
     for teacher in teachers():
         if only in {None, teacher.folder(work).name}:
             print(f"teacher {teacher.folder(work).name}", flush=True)
