@@ -19,6 +19,7 @@ KINDS = {
     "rebuttal", "redirect", "selective", "incapable", "terse_refusal", "refusal_vocabulary", "structured",
     "thinking", "empty", "redacted", "too_short", "wrapper_harmless", "wrapper_sensitive", "look_alike_harmless",
     "harmless_other_language", "sensitive_other_language", "language_ordinary",
+    "ordinary",
 }  # fmt: skip
 
 
@@ -33,8 +34,8 @@ def test_the_set_is_large_and_holds_every_kind_more_than_once():
     assert min(counts.values()) >= 3
 
 
-def test_every_behaviour_and_no_one_behaviour_prevails():
-    counts = Counter(case.behaviour for case in cases() if case.behaviour)
+def test_every_behaviour_is_there_and_none_prevails_among_the_hard_cases():
+    counts = Counter(case.behaviour for case in cases() if case.behaviour and case.kind != "ordinary")
     assert set(counts) == {"refusal", "partial", "compliance", "degenerate"}
     assert max(counts.values()) < 0.5 * counts.total()
 
