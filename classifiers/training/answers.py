@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from classifiers.training.compose import compositions
 from classifiers.training.degenerate import degenerates
 from classifiers.training.opinions import Numbers, opinions
+from classifiers.training.readings import behaviour_of
 from classifiers.training.rows import Row, augmentation, key_of, read
 
 Target = tuple[float, float, float, float]
@@ -29,6 +30,9 @@ SMOOTHING = {
     "prefix+llamaguard2": 0.05,
     "constructed": 0.05,
 }
+DOUBTED = frozenset({"human", "llm-judge"})
+"""Origins of labels that contradict themselves, so that the ensemble's opinion is mixed in. Those by a rule stand: the
+ensemble calls one in thirty of AlpacaEval's plain answers refused."""
 GPTFUZZ = "sherdencooper/GPTFuzz"
 JUDGED = "erikl2/safety-refusal-stability"
 CAPS = {
@@ -44,7 +48,7 @@ called harmless though the request was harmful. At 3 word counts tell them apart
 guard model that labelled them, away from what people call harmful."""
 OWN_WEIGHT, OWN_COMPLYING = 1.2, 2.4
 """Weight of our own texts; two in three of them refuse or hold back, so complying ones weigh more."""
-OWN = 7000
+OWN = 8000
 COMPOSED = 2400
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""
@@ -61,7 +65,8 @@ _SPEAKER = re.compile(r"^\W{0,6}(\(|\[|\*|🔒|α|<|\"?\w[\w .-]{0,24}\W{0,3}:)"
 class Answer:
     """An answer with its labels, None where unknown, and what the ensemble makes of it.
 
-    `group` is what cross-fitting must not tear apart: answers to one request.
+    `group` is what cross-fitting must not tear apart: answers to one request. `doubted`: whether the opinion has a say
+    in a behaviour that is labelled.
     """
 
     text: str
@@ -73,16 +78,7 @@ class Answer:
     harm_weight: float = 1.0
     group: str = ""
     opinion: Numbers | None = None
-
-
-def mapped_behaviour(name: str | None) -> str | None:
-    """A source's behaviour in our terms.
-
-    `rebuttal` rejects the premise instead of serving it, which is our refusal. `incapable` ("I have no access to that")
-    says that it cannot do what was asked: refusal too. `both-sides` and `caution` do something of what was asked and
-    hold something back; sources disagree on them, so they are reported and neither trained nor scored.
-    """
-    return {"rebuttal": "refusal", "incapable": "refusal", "both-sides": None, "caution": None}.get(name or "", name)
+    doubted: bool = False
 
 
 def answer_harm(row: Row) -> float | None:
@@ -90,7 +86,7 @@ def answer_harm(row: Row) -> float | None:
     if row.response_harmful is not None:
         return float(row.response_harmful)
     benign = row.request == "benign" or row.source == "tatsu-lab/alpaca_eval"
-    return 0.0 if (benign or row.behaviour == "refusal") else None
+    return 0.0 if (benign or behaviour_of(row) == "refusal") else None
 
 
 def smooth(target: Target, by: float) -> Target:
@@ -114,7 +110,7 @@ def two_voices(row: Row) -> str | None:
 
 def _answer(row: Row) -> Answer | None:
     voices = two_voices(row)
-    name = mapped_behaviour(row.behaviour) if voices != "unmarked" else None
+    name = behaviour_of(row) if voices != "unmarked" else None
     harm = answer_harm(row)
     opinion = opinions().answers.get(row.id)
     if row.response is None or not row.answered or (name is None and harm is None and opinion is None):
@@ -124,7 +120,7 @@ def _answer(row: Row) -> Answer | None:
     contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
     return Answer(
         row.response, target, harm, weight, row.source, row.family or row.source, CONTRAST if contrast else weight,
-        key_of(row.prompt), opinion,
+        key_of(row.prompt), opinion, row.label_by in DOUBTED,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from classifiers.card import Card
+from classifiers.training.adversarial.cases import ORDINARY
 from classifiers.training.tables import Found, cell, table
 
 TARGETS = (
@@ -38,9 +39,10 @@ Of {pairs} dev pairs, {refusal_decisions_changed} change their refusal decision 
 swapped for a benign one or the other way round, and {request_labels_changed} change a request label when the
 answer is swapped. Both must be zero: neither pass sees the other side."""
 ADVERSARIAL = """\
-{} cases of our own writing, none of them trained on. Right two-way decisions: {} of answers, {} of requests;
+{} hard cases of our own writing, none of them trained on. Right two-way decisions: {} of answers, {} of requests;
 exactly the right one of four behaviours: {}. Unjudged: left without a label, by script or length; counted
-neither as right nor as wrong."""
+neither as right nor as wrong. Beside them {} ordinary answers, to requests that neither the sources nor our training
+texts ask: {} are rightly left alone."""
 BASELINES = """\
 F1 of refusal or partial against compliance; where a group holds one kind alone, `recall` is the share of
 refusals found and `kept` the share of complying answers left alone. TF-IDF is trained on the same answers as
@@ -123,9 +125,12 @@ def adversarial(found: Found) -> str:
     """Decisions on our own hard cases."""
     a = found["adversarial"]
     rows = ((k.replace("_", " "), v["decision"], v["exact"], v["unjudged"], v["n"]) for k, v in a["by_kind"].items())
-    said, asked = a["answers"], a["requests"]
+    said, asked, plain = a["answers"], a["requests"], a[ORDINARY]
     head = ADVERSARIAL.format(
-        said["n"] + asked["n"], cell(said["decision"]), cell(asked["decision"]), cell(said["exact"])
+        said["n"] + asked["n"],
+        *map(cell, (said["decision"], asked["decision"], said["exact"])),
+        plain["n"],
+        cell(plain["decision"]),
     )
     return f"{head}\n\n{table(('kind', 'decision right', 'behaviour right', 'unjudged', 'cases'), rows)}"
 

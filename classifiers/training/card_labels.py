@@ -13,7 +13,8 @@ from classifiers.training.tables import Found, scores_table, table
 REFUSAL = """\
 Refusal or partial against compliance. Human labels are Do-Not-Answer's `refusal` against `compliance` and
 GPTFuzz (whose authors admit noise); the others are judged by a rule or a model. False alarms: share of
-complying answers called refused."""
+complying answers called refused. CoCoNot states behaviours by construction, and most of what it pairs as refusals did
+what was asked; its answers were read anew against the definitions. Below the first table, what the sources state."""
 MACRO = """\
 Category macro-F1: **{:.3f}** on sources that training knows, {:.3f} with Do-Not-Answer, which it does not."""
 CALIBRATION = """\
@@ -47,6 +48,7 @@ def refusal(found: Found) -> str:
     parts = [
         REFUSAL,
         scores_table({"all": answers["overall"], **answers["by_origin"]}, "label origin"),
+        scores_table({f"{name}, as stated": one for name, one in answers["as_stated"].items()}, "label origin"),
     ]
     for key, what in (
         ("by_source", "source"),

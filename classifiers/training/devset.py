@@ -14,8 +14,9 @@ from classifiers.card import Languages
 from classifiers.heads import BEHAVIOURS
 from classifiers.readable import MIN_PROMPT, unreadable
 from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
-from classifiers.training.answers import answer_harm, mapped_behaviour
+from classifiers.training.answers import answer_harm
 from classifiers.training.degenerate import degenerates
+from classifiers.training.readings import behaviour_of
 from classifiers.training.requests import dev_requests
 from classifiers.training.rows import Row, read
 
@@ -80,7 +81,7 @@ def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True,
     rows = [r for r in rows if r.behaviour is not None or answer_harm(r) is not None]
     rows += _synthetic(rows, made)
     index = {name: i for i, name in enumerate(BEHAVIOURS)}
-    behaviour = np.array([index.get(mapped_behaviour(r.behaviour) or "", UNKNOWN) for r in rows], dtype=np.int64)
+    behaviour = np.array([index.get(behaviour_of(r) or "", UNKNOWN) for r in rows], dtype=np.int64)
     harm = np.array([np.nan if (h := answer_harm(r)) is None else h for r in rows], dtype=np.float32)
     return Answers(rows, behaviour, harm, logits([r.response or "" for r in rows], ANSWER_TYPE))
 

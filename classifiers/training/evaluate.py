@@ -23,6 +23,7 @@ from classifiers.training.measure import (
     refusal_scores,
     reliability,
 )
+from classifiers.training.readings import readings, stated_behaviour
 from classifiers.training.rows import Row
 
 Mask = npt.NDArray[np.bool_]
@@ -87,7 +88,20 @@ def answers_report(a: Answers, called: Mask) -> dict[str, Any]:
         "by_state": group(rows, lambda r: r.state, score),
         "by_length": group(rows, _length, score),
         "by_category": group(rows, lambda r: r.category.category if r.category else None, score, least=20),
+        "as_stated": _as_stated(a, called),
         "do_not_answer_actions": _actions(a, called),
+    }
+
+
+def _as_stated(a: Answers, called: Mask) -> dict[str, Any]:
+    """Scores by what the sources state of answers that were read anew: of all judged ones, and of those alone."""
+    index = {name: i for i, name in enumerate(BEHAVIOURS)}
+    stated = np.array([index.get(stated_behaviour(r) or "", UNKNOWN) for r in a.rows], dtype=np.int64)
+    keep = core(a.rows, stated) & np.array([origin(r) == "judged" for r in a.rows])
+    read = keep & np.array([r.id in readings() for r in a.rows])
+    return {
+        name: refusal_scores(stated[rows] != COMPLIANCE, called[rows])
+        for name, rows in (("judged", keep), ("read anew", read))
     }
 
 

@@ -208,19 +208,20 @@ class Run:
 def stages(folder: Path, schedule: Schedule) -> list[tuple[Path, Schedule]]:
     """The runs of one training, each in its folder, in the order in which they must be made.
 
-    The first reads less of long answers and leaves the word embeddings alone. The second goes on from it with all that
-    is read at run time. Two more go on from the second, each with its own draw of the data.
+    The first reads less of long answers, draws the requests (which are short) twice an epoch and leaves the word
+    embeddings alone. The second goes on from it with all that is read at run time. Two more go on from the second, each
+    with its own draw of the data.
     """
     later = replace(schedule, epochs=1, rate=schedule.rate * 0.7, embeddings=True, narrow=False)
     whole = replace(later, seed=schedule.seed + 20, start=str(folder / WEIGHTS))
     branches = [
         (
             folder / f"branch-{i}",
-            replace(later, scale=0.8, seed=schedule.seed + 20 + 20 * i, start=str(folder / "whole" / WEIGHTS)),
+            replace(later, scale=0.4, seed=schedule.seed + 20 + 20 * i, start=str(folder / "whole" / WEIGHTS)),
         )
         for i in range(1, 1 + BRANCHES)
     ]
-    return [(folder, replace(schedule, narrow=True)), (folder / "whole", whole), *branches]
+    return [(folder, replace(schedule, narrow=True, request_passes=2)), (folder / "whole", whole), *branches]
 
 
 def train(folder: Path, schedule: Schedule) -> Path:

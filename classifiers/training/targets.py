@@ -41,7 +41,8 @@ def _category(index: int | None) -> Distribution | None:
 
 def _answer(example: Answer, share: float) -> list[float]:
     opinion = example.opinion if share else None
-    behaviour, trust = mixed(example.behaviour, opinion and opinion[:-1], example.weight, share)
+    in_label = share if example.doubted else 0.0
+    behaviour, trust = mixed(example.behaviour, opinion and opinion[:-1], example.weight, in_label)
     harm, harm_trust = mixed(_harm(example.harm), opinion and opinion[-1:], example.harm_weight, 0.0)
     return [*(behaviour or (0.0,) * len(BEHAVIOURS)), trust, *(harm or (0.0,)), harm_trust]
 
@@ -62,7 +63,7 @@ def target_of(example: Request | Answer, share: float) -> list[float]:
     Args:
         example: a request (harm, its weight, 14 categories, their weight) or an answer (four behaviours, their weight,
             harm, its weight).
-        share: part of the ensemble's opinion in a behaviour that has a label too; in what a request is, `REQUESTS` of
+        share: part of the ensemble's opinion in a behaviour whose label is doubted; in what a request is, `REQUESTS` of
             it, and in an answer's harm nothing. At 0 opinions count for nothing, unlabelled examples included.
     """
     return _answer(example, share) if isinstance(example, Answer) else _request(example, share)

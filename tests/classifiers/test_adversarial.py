@@ -8,7 +8,7 @@ import pytest
 
 from alignwatch import Behaviour, RequestLabel
 from classifiers import PairLabels
-from classifiers.training.adversarial.cases import Case, cases, lines, outcome, score
+from classifiers.training.adversarial.cases import ORDINARY, Case, cases, lines, outcome, score
 from classifiers.training.adversarial.check import LEAST, Trained, faults, faults_of
 from classifiers.training.rows import augmentation
 
@@ -35,7 +35,7 @@ def test_the_set_is_large_and_holds_every_kind_more_than_once():
 
 
 def test_every_behaviour_is_there_and_none_prevails_among_the_hard_cases():
-    counts = Counter(case.behaviour for case in cases() if case.behaviour and case.kind != "ordinary")
+    counts = Counter(case.behaviour for case in cases() if case.behaviour and case.kind != ORDINARY)
     assert set(counts) == {"refusal", "partial", "compliance", "degenerate"}
     assert max(counts.values()) < 0.5 * counts.total()
 
@@ -108,8 +108,10 @@ def test_a_case_is_scored_by_decision_and_by_behaviour(case: Case, labels: PairL
 def test_the_shipped_classifier_beats_guessing_on_every_group(classifier):
     thresholds = classifier.card.thresholds
     found = score(classifier, noncompliance=thresholds.noncompliance, harm=thresholds.harm)
-    assert found["answers"]["n"] + found["requests"]["n"] == len(cases())
+    assert sum(found[group]["n"] for group in ("answers", "requests", ORDINARY)) == len(cases())
+    assert found["by_kind"][ORDINARY] == found[ORDINARY]
     assert found["answers"]["decision"] > 0.7
+    assert found[ORDINARY]["decision"] > 0.9
     assert found["requests"]["decision"] > 0.7
     for kind in ("empty", "redacted", "too_short"):
         assert found["by_kind"][kind]["decision"] == 1.0

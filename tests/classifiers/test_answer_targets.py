@@ -54,6 +54,12 @@ def test_an_unmarked_refusal_before_a_jailbroken_answer_teaches_no_behaviour(mon
     assert answers._answer(marked).weight < answers._answer(plain).weight
 
 
+def test_verdicts_are_doubted_and_rules_are_not(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "opinions", lambda: Opinions({}, {}))
+    said = {origin: answers._answer(row(label_by=origin)) for origin in ("human", "llm-judge", "prefix", "constructed")}
+    assert [origin for origin, one in said.items() if one.doubted] == ["human", "llm-judge"]
+
+
 def _told(rng: random.Random, refuse: bool) -> str:
     words = rng.sample(WORDS, 6)
     return " ".join([*words, "decline", "regret"] if refuse else [*words, "certainly", "below"])

@@ -30,9 +30,14 @@ def rows_of(count: int) -> list[Row]:
     return [row(id=f"r{i}", prompt=f"How do I fold number {i // 2}?") for i in range(count)]
 
 
-def answer(behaviour: str | None = "compliance", harm: float | None = 0.0, opinion: tuple[float, ...] | None = None):
+def answer(
+    behaviour: str | None = "compliance",
+    harm: float | None = 0.0,
+    opinion: tuple[float, ...] | None = None,
+    doubted: bool = True,
+):
     target = None if behaviour is None else smooth(ONE[behaviour], 0.05)
-    return Answer("text", target, harm, 2.0, "s", "f", harm_weight=3.0, opinion=opinion)
+    return Answer("text", target, harm, 2.0, "s", "f", harm_weight=3.0, opinion=opinion, doubted=doubted)
 
 
 def request(harm: float | None, category: int | None = None, opinion: tuple[float, ...] | None = None) -> Request:
@@ -125,6 +130,12 @@ def test_an_answers_labelled_harm_is_the_label():
     opinion = (0.1, 0.2, 0.7, 0.0, 0.9)
     assert target_of(answer(harm=0.0, opinion=opinion), 0.5)[5:] == target_of(answer(harm=0.0), 0.5)[5:]
     assert target_of(answer(opinion=opinion), 0.5)[2] == pytest.approx((0.7 + 0.95 + 0.05 / 3) / 2)
+
+
+def test_a_label_that_is_not_doubted_stands_against_the_opinion():
+    opinion = (0.9, 0.1, 0.0, 0.0, 0.9)
+    assert target_of(answer(opinion=opinion, doubted=False), 0.5) == target_of(answer(), 0.5)
+    assert target_of(answer(None, None, opinion, doubted=False), 0.5) == target_of(answer(None, None, opinion), 0.5)
 
 
 def test_a_harmless_request_has_no_category_and_a_doubtful_one_by_as_much_as_it_is_harmful():

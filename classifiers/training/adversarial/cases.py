@@ -15,6 +15,9 @@ FOLDER = Path(__file__).resolve().parent
 ALONE = "Please do this for me."
 """Prompt of a case whose answer is read alone; the answer pass never sees it."""
 
+ORDINARY = "ordinary"
+"""Kind of the cases without a trick: what real traffic is full of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -83,8 +86,14 @@ def _summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def _group(case: Case) -> str:
+    if case.kind == ORDINARY:
+        return ORDINARY
+    return "requests" if case.request and not case.unlabelable else "answers"
+
+
 def score(labeller: Labeller, *, noncompliance: float, harm: float) -> dict[str, Any]:
-    """Shares of right decisions and of exactly right behaviours over all cases and by kind.
+    """Shares of right decisions and of exactly right behaviours by kind, and over all hard cases (`ORDINARY` apart).
 
     Args:
         labeller: the classifier.
@@ -98,9 +107,8 @@ def score(labeller: Labeller, *, noncompliance: float, harm: float) -> dict[str,
     for case, labels in zip(every, labeller.label(pairs), strict=True):
         found = outcome(case, labels, noncompliance=noncompliance, harm=harm)
         kinds[case.kind].append(found)
-        groups["requests" if case.request and not case.unlabelable else "answers"].append(found)
+        groups[_group(case)].append(found)
     return {
-        "answers": _summary(groups["answers"]),
-        "requests": _summary(groups["requests"]),
+        **{name: _summary(groups[name]) for name in ("answers", "requests", ORDINARY)},
         "by_kind": {kind: _summary(found) for kind, found in kinds.items()},
     }

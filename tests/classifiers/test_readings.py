@@ -1,0 +1,51 @@
+"""Answers that were read anew carry what they were read as; the others what their source states."""
+
+from __future__ import annotations
+
+import pytest
+from labelled_rows import row
+
+from classifiers.heads import BEHAVIOURS
+from classifiers.training import readings
+from classifiers.training.readings import UNCLEAR, behaviour_of, stated_behaviour
+from classifiers.training.rows import read
+
+COCONOT = "allenai/noncompliance"
+
+
+@pytest.mark.parametrize(
+    ("stated", "behaviour"),
+    [
+        ("refusal", "refusal"),
+        ("partial", "partial"),
+        ("rebuttal", "refusal"),
+        ("incapable", "refusal"),
+        ("both-sides", None),
+        ("caution", None),
+        (None, None),
+    ],
+)
+def test_a_sources_words_are_read_in_our_terms(stated: str | None, behaviour: str | None):
+    assert stated_behaviour(row(behaviour=stated)) == behaviour
+
+
+def test_what_was_read_stands_over_what_is_stated(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(readings, "readings", lambda: {"read": "compliance", "doubtful": UNCLEAR})
+    stated = {name: row(id=name, behaviour="refusal") for name in ("read", "doubtful", "unread")}
+    assert {name: behaviour_of(one) for name, one in stated.items()} == {
+        "read": "compliance",
+        "doubtful": None,
+        "unread": "refusal",
+    }
+
+
+def test_the_shipped_readings_name_behaviours_alone():
+    assert set(readings.readings().values()) <= {*BEHAVIOURS, UNCLEAR}
+    assert len(readings.readings()) > 900
+
+
+@pytest.mark.data
+def test_every_refusal_that_is_stated_by_construction_was_read(labelled_pairs: object):
+    rows = [r for split in ("train", "dev") for r in read(split) if r.source == COCONOT and r.answered]
+    assert set(readings.readings()) <= {r.id for r in rows}
+    assert {r.id for r in rows if r.behaviour == "refusal"} <= set(readings.readings())
