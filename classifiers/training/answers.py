@@ -30,9 +30,10 @@ SMOOTHING = {
     "prefix+llamaguard2": 0.05,
     "constructed": 0.05,
 }
-DOUBTED = frozenset({"human", "llm-judge"})
-"""Origins of labels that contradict themselves, so that the ensemble's opinion is mixed in. Those by a rule stand: the
-ensemble calls one in thirty of AlpacaEval's plain answers refused."""
+DOUBTED = "human"
+"""Origin of labels in whose targets the ensemble's opinion is mixed: GPTFuzz's, whose authors admit noise. Labels by a
+rule stand, since the ensemble calls one in thirty of AlpacaEval's plain answers refused; so do judged ones, since it
+learned from the judge before its verdicts were read anew."""
 GPTFUZZ = "sherdencooper/GPTFuzz"
 JUDGED = "erikl2/safety-refusal-stability"
 CAPS = {
@@ -112,7 +113,7 @@ def _answer(row: Row) -> Answer | None:
     voices = two_voices(row)
     name = behaviour_of(row) if voices != "unmarked" else None
     harm = answer_harm(row)
-    opinion = opinions().answers.get(row.id)
+    opinion = opinions().answers.get(row.id) if row.label_by else None
     if row.response is None or not row.answered or (name is None and harm is None and opinion is None):
         return None
     target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
@@ -120,7 +121,7 @@ def _answer(row: Row) -> Answer | None:
     contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
     return Answer(
         row.response, target, harm, weight, row.source, row.family or row.source, CONTRAST if contrast else weight,
-        key_of(row.prompt), opinion, row.label_by in DOUBTED,
+        key_of(row.prompt), opinion, row.label_by == DOUBTED,
     )  # fmt: skip
 
 

@@ -14,7 +14,9 @@ REFUSAL = """\
 Refusal or partial against compliance. Human labels are Do-Not-Answer's `refusal` against `compliance` and
 GPTFuzz (whose authors admit noise); the others are judged by a rule or a model. False alarms: share of
 complying answers called refused. CoCoNot states behaviours by construction, and most of what it pairs as refusals did
-what was asked; its answers were read anew against the definitions. Below the first table, what the sources state."""
+what was asked; the judge of erikl2/safety-refusal-stability counts a disclaimer as holding back. These answers were
+read anew against the definitions. Below the first table: the same by what the sources state, and how what was read
+scores by it."""
 MACRO = """\
 Category macro-F1: **{:.3f}** on sources that training knows, {:.3f} with Do-Not-Answer, which it does not."""
 CALIBRATION = """\

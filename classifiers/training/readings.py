@@ -1,10 +1,12 @@
-"""Behaviours of answers whose source states them by construction, read anew against our definitions.
+"""Behaviours of answers whose labels contradict our definitions, read anew.
 
-CoCoNot's contrast set pairs a preferred answer with a dispreferred one, and the labelled pairs call the latter a
-refusal. Most of them do what was asked, only worse. Learned as refusals they teach that plain advice refuses. The file
-beside this module holds what each answer was read as, by row id; no text. Readers were language models that saw
-request, answer (of a long one its head and tail) and the definitions of the card. Two read the dev answers and a
-quarter of the others; where both are sure and differ there is no label.
+Two sources. CoCoNot's contrast set pairs a preferred answer with a dispreferred one, and the labelled pairs call the
+latter a refusal; most of them do what was asked, only worse. The judge of erikl2/safety-refusal-stability calls an
+answer partial or refused for its disclaimer, whatever follows: "for educational purposes only" and then all that was
+asked is compliance here, as the definitions say, and the very thing that a monitor of refusals must not miss. The file
+beside this module holds what such answers were read as, by row id; no text. Readers were language models that saw
+request, answer (of a long one its head and tail) and the definitions of the card. Not read: the judge's `compliance`,
+and its `refusal` where a short answer opens with one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from classifiers.training.rows import Row
 
 FILE = Path(__file__).with_name("readings.json")
 UNCLEAR = "unclear"
-"""What an answer is read as where two behaviours fit alike, or where its readers differ: no label."""
+"""What an answer is read as where two behaviours fit alike, or where two readers differ: no label."""
 
 
 @cache

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from classifiers.heads import BEHAVIOURS
 from classifiers.training.kept import kept
+from classifiers.training.readings import behaviour_of
 from classifiers.training.rows import Row, key_of, read
 
 JUDGE = "llm-judge"
@@ -54,15 +55,15 @@ def cross_fitted(
 
 def judged(rows: Sequence[Row]) -> list[Row]:
     """The rows that have an answer and a judge model's verdict on it."""
-    return [r for r in rows if r.label_by == JUDGE and r.behaviour in VERDICTS and r.response]
+    return [r for r in rows if r.label_by == JUDGE and behaviour_of(r) in VERDICTS and r.response]
 
 
 @cache
 def word_opinions() -> dict[str, tuple[float, float, float]]:
     """For the id of each judged training row: probabilities of refusal, partial and compliance."""
     rows = judged(read("train"))
-    target = np.array([VERDICTS.index(r.behaviour or "") for r in rows], dtype=np.int64)
+    target = np.array([VERDICTS.index(behaviour_of(r) or "") for r in rows], dtype=np.int64)
     texts, groups = [r.response or "" for r in rows], [key_of(r.prompt) for r in rows]
-    inputs = (str(FOLDS), *texts, *groups, *(r.behaviour or "" for r in rows))
+    inputs = (str(FOLDS), *texts, *groups, *(behaviour_of(r) or "" for r in rows))
     found = kept("opinions", inputs, lambda: cross_fitted(texts, target, groups))
     return {row.id: (float(p[0]), float(p[1]), float(p[2])) for row, p in zip(rows, found, strict=True)}

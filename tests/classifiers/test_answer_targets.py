@@ -54,10 +54,10 @@ def test_an_unmarked_refusal_before_a_jailbroken_answer_teaches_no_behaviour(mon
     assert answers._answer(marked).weight < answers._answer(plain).weight
 
 
-def test_verdicts_are_doubted_and_rules_are_not(monkeypatch: pytest.MonkeyPatch):
+def test_the_noisy_human_labels_are_doubted_and_no_others(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(answers, "opinions", lambda: Opinions({}, {}))
     said = {origin: answers._answer(row(label_by=origin)) for origin in ("human", "llm-judge", "prefix", "constructed")}
-    assert [origin for origin, one in said.items() if one.doubted] == ["human", "llm-judge"]
+    assert [origin for origin, one in said.items() if one.doubted] == ["human"]
 
 
 def _told(rng: random.Random, refuse: bool) -> str:
@@ -93,7 +93,7 @@ def test_opinions_are_given_on_the_judges_rows_alone(monkeypatch: pytest.MonkeyP
     ]
     others = [
         jailbroken("Fold it.", id="human"),
-        jailbroken("Fold it.", label_by="llm-judge", behaviour="rebuttal", id="other"),
+        jailbroken("Fold it.", label_by="llm-judge", behaviour="caution", id="other"),
     ]
     monkeypatch.setattr(second_opinion, "read", lambda split: tuple(by_judge + others))
     word_opinions.cache_clear()
