@@ -1,8 +1,8 @@
 """One aligned family's answers after another's to the same prompts, through the real engine: does the swap page?
 
 A classifier that reads one family's refusals worse than another's would make a swap look like drift. Each pair is run
-twice, with the classifier's labels and with the labels that the sources give: where both page, the two families do
-behave differently on these prompts.
+twice, with the classifier's labels and with those of the labelled pairs (as read anew where they were): where both
+page, the two families do behave differently on these prompts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from alignwatch import Behaviour, Incident, Label
 from classifiers import Classifier, Pair, PairLabels
+from classifiers.training import readings as reread
 from classifiers.training.rows import Row, key_of, read
 from monitor.baseline import Baseline, fit
 from monitor.config import Settings
@@ -33,8 +34,8 @@ DEPLOYMENT = "swap"
 HOW = (
     f"A baseline is fitted and approved on {DRAWS:,} draws of one aligned family's dev answers, mixed with as many "
     f"ordinary requests, one exchange a minute; then {DRAWS:,} draws of another family's answers to the same prompts "
-    "follow, at the default budget. Each pair is run with the classifier's labels and with the source's (`both-sides` "
-    "and `caution` counted as complying)."
+    "follow, at the default budget. Each pair is run with the classifier's labels and with those of the labelled pairs "
+    "(as read anew where they were; `both-sides` and `caution` counted as complying)."
 )
 _GIVEN = {"refusal": 0, "rebuttal": 0, "incapable": 0, "partial": 1, "compliance": 2, "both-sides": 2, "caution": 2}
 _PAGING = frozenset({"critical", "error"})
@@ -42,14 +43,14 @@ _PAGING = frozenset({"critical", "error"})
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A dev answer with the classifier's labels and the source's behaviour, if it gives one."""
+    """A dev answer with the classifier's labels and its labelled behaviour, if it has one."""
 
     row: Row
     labels: PairLabels
 
     @property
     def given(self) -> Behaviour | None:
-        place = _GIVEN.get(self.row.behaviour or "")
+        place = _GIVEN.get(reread.readings().get(self.row.id, self.row.behaviour or ""))
         if place is None:
             return None
         return Behaviour(refusal=float(place == 0), partial=float(place == 1), compliance=float(place == 2))
@@ -199,7 +200,7 @@ def readings(found: Sequence[Item], threshold: float) -> dict[str, dict[str, lis
 
 
 def summary(found: Sequence[Swap], read_: Mapping[str, Any]) -> dict[str, Any]:
-    """The section of the card: `quiet` pairs raise no page, `justified` ones page on the source's labels as well.
+    """The section of the card: `quiet` pairs raise no page, `justified` ones page on the labelled behaviours as well.
 
     Args:
         found: all pairs.
