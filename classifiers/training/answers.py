@@ -113,6 +113,7 @@ def _answer(row: Row) -> Answer | None:
     voices = two_voices(row)
     name = behaviour_of(row) if voices != "unmarked" else None
     harm = answer_harm(row)
+    # of a source without any labels the ensemble's opinion would be all that there is, and it errs on whole styles
     opinion = opinions().answers.get(row.id) if row.label_by else None
     if row.response is None or not row.answered or (name is None and harm is None and opinion is None):
         return None

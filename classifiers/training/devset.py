@@ -75,13 +75,18 @@ def _synthetic(rows: Sequence[Row], count: int) -> list[Row]:
     return [replace(blank, id=f"degenerate-{i}", response=text) for i, text in enumerate(made)]
 
 
+def indices(rows: Sequence[Row], of: Callable[[Row], str | None]) -> npt.NDArray[np.int64]:
+    """Index of each row's behaviour, UNKNOWN where it has none."""
+    index = {name: i for i, name in enumerate(BEHAVIOURS)}
+    return np.array([index.get(of(row) or "", UNKNOWN) for row in rows], dtype=np.int64)
+
+
 def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True, made: int = 160) -> Answers:
     """All dev answers that some head has a target for, plus `made` degenerate ones."""
     rows = [r for r in read("dev") if r.answered and only(r)]
     rows = [r for r in rows if r.behaviour is not None or answer_harm(r) is not None]
     rows += _synthetic(rows, made)
-    index = {name: i for i, name in enumerate(BEHAVIOURS)}
-    behaviour = np.array([index.get(behaviour_of(r) or "", UNKNOWN) for r in rows], dtype=np.int64)
+    behaviour = indices(rows, behaviour_of)
     harm = np.array([np.nan if (h := answer_harm(r)) is None else h for r in rows], dtype=np.float32)
     return Answers(rows, behaviour, harm, logits([r.response or "" for r in rows], ANSWER_TYPE))
 

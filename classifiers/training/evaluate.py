@@ -13,7 +13,7 @@ from alignwatch import CATEGORIES
 from classifiers.card import Calibration, FamilyRates, Thresholds
 from classifiers.heads import BEHAVIOURS, Heads
 from classifiers.training.calibrate import FOLDS, fit_all, folds
-from classifiers.training.devset import UNKNOWN, Answers, Requests
+from classifiers.training.devset import UNKNOWN, Answers, Requests, indices
 from classifiers.training.measure import (
     auc,
     error_if_perfect,
@@ -98,8 +98,7 @@ def _as_stated(a: Answers, called: Mask) -> dict[str, Any]:
 
     `the readings` scores what was read as if it were a classifier: what any reader who holds to the definitions gets.
     """
-    index = {name: i for i, name in enumerate(BEHAVIOURS)}
-    stated = np.array([index.get(stated_behaviour(r) or "", UNKNOWN) for r in a.rows], dtype=np.int64)
+    stated = indices(a.rows, stated_behaviour)
     keep = core(a.rows, stated) & np.array([origin(r) == "judged" for r in a.rows])
     read = keep & np.array([r.id in readings() for r in a.rows])
     sure = read & (a.behaviour != UNKNOWN)

@@ -50,7 +50,7 @@ class Schedule:
     average: float = 0.995
     mask: float = 0.06
     hidden_dropout: float = 0.0
-    request_passes: int = 1
+    request_passes: int = 2
     narrow: bool = False
     start: str | None = None
     share: float = 0.5
@@ -212,7 +212,7 @@ def stages(folder: Path, schedule: Schedule) -> list[tuple[Path, Schedule]]:
     embeddings alone. The second goes on from it with all that is read at run time. Two more go on from the second, each
     with its own draw of the data.
     """
-    later = replace(schedule, epochs=1, rate=schedule.rate * 0.7, embeddings=True, narrow=False)
+    later = replace(schedule, epochs=1, rate=schedule.rate * 0.7, embeddings=True, request_passes=1, narrow=False)
     whole = replace(later, seed=schedule.seed + 20, start=str(folder / WEIGHTS))
     branches = [
         (
@@ -221,7 +221,7 @@ def stages(folder: Path, schedule: Schedule) -> list[tuple[Path, Schedule]]:
         )
         for i in range(1, 1 + BRANCHES)
     ]
-    return [(folder, replace(schedule, narrow=True, request_passes=2)), (folder / "whole", whole), *branches]
+    return [(folder, replace(schedule, narrow=True)), (folder / "whole", whole), *branches]
 
 
 def train(folder: Path, schedule: Schedule) -> Path:

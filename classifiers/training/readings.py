@@ -30,18 +30,27 @@ def readings() -> Mapping[str, str]:
     return {one: behaviour for behaviour, ids in kept.items() for one in ids}
 
 
-def stated_behaviour(row: Row) -> str | None:
-    """A source's behaviour in our terms.
+def read_as(row: Row) -> str | None:
+    """What an answer was read as where it was, `UNCLEAR` among them; else its source's own word, if it has one."""
+    return readings().get(row.id, row.behaviour)
+
+
+def in_our_terms(name: str | None) -> str | None:
+    """A source's word for a behaviour in our terms; None where it names none.
 
     `rebuttal` rejects the premise instead of serving it, which is our refusal. `incapable` ("I have no access to that")
     says that it cannot do what was asked: refusal too. `both-sides` and `caution` do something of what was asked and
     hold something back; sources disagree on them, so they are reported and neither trained nor scored.
     """
-    name = row.behaviour or ""
-    return {"rebuttal": "refusal", "incapable": "refusal", "both-sides": None, "caution": None}.get(name, row.behaviour)
+    ours = {"rebuttal": "refusal", "incapable": "refusal", "both-sides": None, "caution": None, UNCLEAR: None}
+    return ours.get(name or "", name)
+
+
+def stated_behaviour(row: Row) -> str | None:
+    """What an answer does by its source's word, however it was read."""
+    return in_our_terms(row.behaviour)
 
 
 def behaviour_of(row: Row) -> str | None:
     """What an answer does: as it was read where it was, else as its source states it; None where that is unknown."""
-    read = readings().get(row.id)
-    return stated_behaviour(row) if read is None else None if read == UNCLEAR else read
+    return in_our_terms(read_as(row))

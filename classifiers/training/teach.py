@@ -36,6 +36,7 @@ SCHEDULE = Schedule(
     scale=1.0,
     hidden_dropout=0.1,
     average=0.99,
+    request_passes=1,
     share=0.0,
     tokens=16_384,
     folds=FOLDS,

@@ -15,7 +15,7 @@ from typing import Any
 
 from alignwatch import Behaviour, Incident, Label
 from classifiers import Classifier, Pair, PairLabels
-from classifiers.training import readings as reread
+from classifiers.training.readings import read_as
 from classifiers.training.rows import Row, key_of, read
 from monitor.baseline import Baseline, fit
 from monitor.config import Settings
@@ -50,7 +50,7 @@ class Item:
 
     @property
     def given(self) -> Behaviour | None:
-        place = _GIVEN.get(reread.readings().get(self.row.id, self.row.behaviour or ""))
+        place = _GIVEN.get(read_as(self.row) or "")
         if place is None:
             return None
         return Behaviour(refusal=float(place == 0), partial=float(place == 1), compliance=float(place == 2))
