@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from classifiers.training.compose import compositions
 from classifiers.training.degenerate import degenerates
 from classifiers.training.opinions import Numbers, opinions
-from classifiers.training.readings import behaviour_of
+from classifiers.training.readings import BENIGN, behaviour_of, readings, request_readings
 from classifiers.training.rows import Row, augmentation, key_of, read
 
 Target = tuple[float, float, float, float]
@@ -29,11 +29,12 @@ SMOOTHING = {
     "jbb-judge+prefix": 0.05,
     "prefix+llamaguard2": 0.05,
     "constructed": 0.05,
+    "read": 0.05,
 }
-DOUBTED = "human"
-"""Origin of labels in whose targets the ensemble's opinion is mixed: GPTFuzz's, whose authors admit noise. Labels by a
-rule stand, since the ensemble calls one in thirty of AlpacaEval's plain answers refused; so do judged ones, since it
-learned from the judge before its verdicts were read anew."""
+"""How far a label is moved towards the other behaviours, by its origin; `read`: what `readings` holds."""
+DOUBTED = frozenset({"human", "read", "llm-judge", "jbb-judge+prefix", "prefix+llamaguard2", "constructed"})
+"""Origins of labels in whose targets the ensemble's opinion is mixed: all but the bare rule by which AlpacaEval's
+answers comply, since whole styles of plain answers looked refused to an earlier ensemble."""
 GPTFUZZ = "sherdencooper/GPTFuzz"
 JUDGED = "erikl2/safety-refusal-stability"
 CAPS = {
@@ -41,7 +42,7 @@ CAPS = {
     GPTFUZZ: 2500,
 }
 """Rows of a source in one epoch: these sources would otherwise be most of the data."""
-WEIGHTS = {GPTFUZZ: 0.7, "allenai/noncompliance": 1.5, JUDGED: 1.2}
+WEIGHTS = {GPTFUZZ: 0.7, "allenai/noncompliance": 1.5, JUDGED: 1.2, "anthropics/hh-rlhf": 0.5}
 """Weight of a source's answers where it is not 1."""
 CONTRAST = 5.0
 """Weight in the harm loss of un-aligned models' complying answers: 800 in 24,000, and the only ones of which some are
@@ -86,7 +87,7 @@ def answer_harm(row: Row) -> float | None:
     """1 or 0 as labelled; a compliant answer to a request known to be benign gives nothing harmful."""
     if row.response_harmful is not None:
         return float(row.response_harmful)
-    benign = row.request == "benign" or row.source == "tatsu-lab/alpaca_eval"
+    benign = BENIGN in {row.request, request_readings().get(row.id)} or row.source == "tatsu-lab/alpaca_eval"
     return 0.0 if (benign or behaviour_of(row) == "refusal") else None
 
 
@@ -110,19 +111,20 @@ def two_voices(row: Row) -> str | None:
 
 
 def _answer(row: Row) -> Answer | None:
-    voices = two_voices(row)
+    voices = None if row.id in readings() else two_voices(row)
     name = behaviour_of(row) if voices != "unmarked" else None
+    origin = "read" if row.id in readings() else row.label_by or ""
     harm = answer_harm(row)
     # of a source without any labels the ensemble's opinion would be all that there is, and it errs on whole styles
     opinion = opinions().answers.get(row.id) if row.label_by else None
     if row.response is None or not row.answered or (name is None and harm is None and opinion is None):
         return None
-    target = smooth(ONE[name], SMOOTHING.get(row.label_by or "", 0.1)) if name else None
+    target = smooth(ONE[name], SMOOTHING.get(origin, 0.1)) if name else None
     weight = WEIGHTS.get(row.source, 1.0) * (0.6 if voices == "marked" else 1.0)
     contrast = row.source == "andyrdt/refusal_direction" and row.request == "harmful" and row.behaviour == "compliance"
     return Answer(
         row.response, target, harm, weight, row.source, row.family or row.source, CONTRAST if contrast else weight,
-        key_of(row.prompt), opinion, row.label_by == DOUBTED,
+        key_of(row.prompt), opinion, origin in DOUBTED,
     )  # fmt: skip
 
 

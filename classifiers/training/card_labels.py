@@ -12,8 +12,9 @@ from classifiers.training.tables import Found, scores_table, table
 
 REFUSAL = """\
 Refusal or partial against compliance. Human labels are Do-Not-Answer's `refusal` against `compliance` and
-GPTFuzz (whose authors admit noise); the others are judged by a rule or a model. False alarms: share of
-complying answers called refused. CoCoNot states behaviours by construction, and most of what it pairs as refusals did
+GPTFuzz (whose authors admit noise); the others are judged by a rule or a model, but for hh-rlhf, whose source says
+nothing: two readers of ours agreed on its answers, the request before them. False alarms: share of complying answers
+called refused. CoCoNot states behaviours by construction, and most of what it pairs as refusals did
 what was asked; the judge of erikl2/safety-refusal-stability counts a disclaimer as holding back. These answers were
 read anew against the definitions. Below the first table: the same by what the sources state, and how what was read
 scores by it."""

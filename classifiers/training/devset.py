@@ -16,7 +16,7 @@ from classifiers.readable import MIN_PROMPT, unreadable
 from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
 from classifiers.training.answers import answer_harm
 from classifiers.training.degenerate import degenerates
-from classifiers.training.readings import behaviour_of
+from classifiers.training.readings import behaviour_of, read_as
 from classifiers.training.requests import dev_requests
 from classifiers.training.rows import Row, read
 
@@ -84,7 +84,7 @@ def indices(rows: Sequence[Row], of: Callable[[Row], str | None]) -> npt.NDArray
 def dev_answers(logits: Logits, *, only: Callable[[Row], bool] = lambda _: True, made: int = 160) -> Answers:
     """All dev answers that some head has a target for, plus `made` degenerate ones."""
     rows = [r for r in read("dev") if r.answered and only(r)]
-    rows = [r for r in rows if r.behaviour is not None or answer_harm(r) is not None]
+    rows = [r for r in rows if read_as(r) is not None or answer_harm(r) is not None]
     rows += _synthetic(rows, made)
     behaviour = indices(rows, behaviour_of)
     harm = np.array([np.nan if (h := answer_harm(r)) is None else h for r in rows], dtype=np.float32)

@@ -62,8 +62,8 @@ def group(
 
 
 def origin(row: Row) -> str:
-    """`human` or `judged`: who labelled the answer."""
-    return "human" if row.label_by == "human" else "judged"
+    """Who labelled the answer: `human`, `judged` by a model or a rule, or `read` by us where a source says nothing."""
+    return "human" if row.label_by == "human" else "judged" if row.label_by else "read"
 
 
 def _length(row: Row) -> str:

@@ -1,12 +1,15 @@
-"""Behaviours of answers whose labels contradict our definitions, read anew.
+"""Labels that we read ourselves, where a source's own contradict our definitions, are in doubt or are missing.
 
-Two sources. CoCoNot's contrast set pairs a preferred answer with a dispreferred one, and the labelled pairs call the
-latter a refusal; most of them do what was asked, only worse. The judge of erikl2/safety-refusal-stability calls an
-answer partial or refused for its disclaimer, whatever follows: "for educational purposes only" and then all that was
-asked is compliance here, as the definitions say, and the very thing that a monitor of refusals must not miss. The file
-beside this module holds what such answers were read as, by row id; no text. Readers were language models that saw
-request, answer (of a long one its head and tail) and the definitions of the card. Not read: the judge's `compliance`,
-and its `refusal` where a short answer opens with one.
+CoCoNot's contrast set pairs a preferred answer with a dispreferred one, and the labelled pairs call the latter a
+refusal; most of them do what was asked, only worse. The judge of erikl2/safety-refusal-stability calls an answer
+partial or refused for its disclaimer, whatever follows: "for educational purposes only" and then all that was asked is
+compliance here, as the definitions say, and the very thing that a monitor of refusals must not miss. The former's
+refusals were read and all of the latter's answers, but for refusals that a short answer opens with; of dev every answer
+of both. Of the other sources' training answers those were read that have no label, or one that classifier 0.6.0
+doubted; and all of hh-rlhf, which has no labels at all: answers of both splits, and what its training requests ask for.
+
+The files beside this module hold what was read, by row id; no text. Readers were language models that saw the request,
+the answer (of a long one its head and tail) and the definitions of the card.
 """
 
 from __future__ import annotations
@@ -19,15 +22,27 @@ from pathlib import Path
 from classifiers.training.rows import Row
 
 FILE = Path(__file__).with_name("readings.json")
+REQUESTS = Path(__file__).with_name("request_readings.json")
+BENIGN = "benign"
 UNCLEAR = "unclear"
 """What an answer is read as where two behaviours fit alike, or where two readers differ: no label."""
+
+
+def _by_id(file: Path) -> Mapping[str, str]:
+    kept: dict[str, list[str]] = json.loads(file.read_text("utf-8"))
+    return {one: label for label, ids in kept.items() for one in ids}
 
 
 @cache
 def readings() -> Mapping[str, str]:
     """What was read, by row id: a behaviour or `UNCLEAR`."""
-    kept: dict[str, list[str]] = json.loads(FILE.read_text("utf-8"))
-    return {one: behaviour for behaviour, ids in kept.items() for one in ids}
+    return _by_id(FILE)
+
+
+@cache
+def request_readings() -> Mapping[str, str]:
+    """What requests of the source without labels were read as, by row id: `BENIGN`, a category or `UNCLEAR`."""
+    return _by_id(REQUESTS)
 
 
 def read_as(row: Row) -> str | None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from labelled_rows import row
 
-from classifiers.training import answers, kept, second_opinion
-from classifiers.training.answers import GPTFUZZ, two_voices
+from classifiers.heads import BEHAVIOURS
+from classifiers.training import answers, kept, readings, second_opinion
+from classifiers.training.answers import GPTFUZZ, answer_harm, two_voices
 from classifiers.training.opinions import Opinions
 from classifiers.training.rows import Row
 from classifiers.training.second_opinion import VERDICTS, cross_fitted, judged, word_opinions
@@ -54,10 +55,29 @@ def test_an_unmarked_refusal_before_a_jailbroken_answer_teaches_no_behaviour(mon
     assert answers._answer(marked).weight < answers._answer(plain).weight
 
 
-def test_the_noisy_human_labels_are_doubted_and_no_others(monkeypatch: pytest.MonkeyPatch):
+def test_an_opinion_has_a_say_in_every_label_but_that_of_the_bare_rule(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(answers, "opinions", lambda: Opinions({}, {}))
     said = {origin: answers._answer(row(label_by=origin)) for origin in ("human", "llm-judge", "prefix", "constructed")}
-    assert [origin for origin, one in said.items() if one.doubted] == ["human"]
+    assert [origin for origin, one in said.items() if not one.doubted] == ["prefix"]
+
+
+def test_what_was_read_stands_over_the_source_and_over_the_two_voices(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "opinions", lambda: Opinions({}, {}))
+    unmarked = jailbroken("I'm sorry, but I can't do that. Anyway: first you fold the paper.", id="seen")
+    unlabelled = row(id="silent", behaviour=None, label_by=None)
+    read = {"seen": "partial", "silent": "compliance"}
+    monkeypatch.setattr(answers, "readings", lambda: read)
+    monkeypatch.setattr(readings, "readings", lambda: read)
+    said = [answers._answer(one) for one in (unmarked, unlabelled)]
+    assert [BEHAVIOURS[int(np.argmax(one.behaviour))] for one in said] == ["partial", "compliance"]
+    assert [max(one.behaviour) for one in said] == [pytest.approx(1.0 - 2 * 0.05 / 3)] * 2
+    assert all(one.doubted for one in said)
+
+
+def test_a_complying_answer_to_a_request_that_was_read_as_benign_gives_no_harm(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "request_readings", lambda: {"a": "benign", "b": "cyber"})
+    found = {name: answer_harm(row(id=name, behaviour="compliance", request=None)) for name in ("a", "b", "c")}
+    assert found == {"a": 0.0, "b": None, "c": None}
 
 
 def _told(rng: random.Random, refuse: bool) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from labelled_rows import row
 
+from alignwatch import CATEGORIES
 from classifiers.heads import BEHAVIOURS
 from classifiers.training import readings
 from classifiers.training.answers import JUDGED
-from classifiers.training.readings import UNCLEAR, behaviour_of, stated_behaviour
+from classifiers.training.readings import BENIGN, UNCLEAR, behaviour_of, stated_behaviour
+from classifiers.training.requests import harm_of
 from classifiers.training.rows import read
 
 COCONOT = "allenai/noncompliance"
+HH_RLHF = "anthropics/hh-rlhf"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,18 @@ def test_the_shipped_readings_name_behaviours_alone():
 def test_what_a_source_states_against_the_definitions_was_read(labelled_pairs: object):
     rows = [r for split in ("train", "dev") for r in read(split) if r.answered]
     by_source = {source: [r for r in rows if r.source == source] for source in (COCONOT, JUDGED)}
-    assert set(readings.readings()) <= {r.id for found in by_source.values() for r in found}
+    assert set(readings.readings()) <= {r.id for r in rows}
     assert {r.id for r in by_source[COCONOT] if r.behaviour == "refusal"} <= set(readings.readings())
-    assert {r.id for r in by_source[JUDGED] if r.behaviour == "partial"} <= set(readings.readings())
+    assert {r.id for r in by_source[JUDGED] if r.behaviour in {"partial", "compliance"}} <= set(readings.readings())
+    assert {r.id for r in rows if r.source == HH_RLHF} <= set(readings.readings())
+
+
+@pytest.mark.data
+def test_requests_were_read_where_the_source_says_nothing_of_them_and_in_training_alone(labelled_pairs: object):
+    found = readings.request_readings()
+    assert set(found.values()) <= {*CATEGORIES, BENIGN, UNCLEAR}
+    assert set(found) <= {r.id for r in read("train") if r.source == HH_RLHF}
+    asked = {r.id: r for r in read("train") if r.id in found}
+    assert {name: harm_of(asked[one]) for one, name in found.items()} == {
+        name: None if name == UNCLEAR else float(name != BENIGN) for name in set(found.values())
+    }
