@@ -45,8 +45,8 @@ def test_every_source_stands_with_its_licence_and_none_of_the_non_commercial_one
     assert all(row["train"] == 0 and row["use"] == "evaluation only" for row in restricted)
 
 
-def test_human_and_judged_labels_stand_apart(card: Card):
-    assert set(card.evaluation["answers"]["by_origin"]) == {"human", "judged"}
+def test_human_and_judged_labels_and_our_own_readings_stand_apart(card: Card):
+    assert set(card.evaluation["answers"]["by_origin"]) == {"human", "judged", "read"}
 
 
 def test_the_text_quotes_no_case():
