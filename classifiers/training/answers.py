@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from classifiers.training.compose import compositions
 from classifiers.training.degenerate import degenerates
 from classifiers.training.opinions import Numbers, opinions
-from classifiers.training.readings import BENIGN, behaviour_of, readings, request_readings
+from classifiers.training.readings import BENIGN, asked_as, behaviour_of, readings
 from classifiers.training.rows import Row, augmentation, key_of, read
 
 Target = tuple[float, float, float, float]
@@ -87,7 +87,7 @@ def answer_harm(row: Row) -> float | None:
     """1 or 0 as labelled; a compliant answer to a request known to be benign gives nothing harmful."""
     if row.response_harmful is not None:
         return float(row.response_harmful)
-    benign = BENIGN in {row.request, request_readings().get(row.id)} or row.source == "tatsu-lab/alpaca_eval"
+    benign = BENIGN in {row.request, asked_as(row)} or row.source == "tatsu-lab/alpaca_eval"
     return 0.0 if (benign or behaviour_of(row) == "refusal") else None
 
 
@@ -111,11 +111,11 @@ def two_voices(row: Row) -> str | None:
 
 
 def _answer(row: Row) -> Answer | None:
-    voices = None if row.id in readings() else two_voices(row)
-    name = behaviour_of(row) if voices != "unmarked" else None
     origin = "read" if row.id in readings() else row.label_by or ""
+    voices = None if origin == "read" else two_voices(row)
+    name = behaviour_of(row) if voices != "unmarked" else None
     harm = answer_harm(row)
-    # of a source without any labels the ensemble's opinion would be all that there is, and it errs on whole styles
+    # none of a source without labels of its own: the ensemble errs on whole styles, and nothing there would say so
     opinion = opinions().answers.get(row.id) if row.label_by else None
     if row.response is None or not row.answered or (name is None and harm is None and opinion is None):
         return None

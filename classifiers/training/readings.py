@@ -50,6 +50,11 @@ def read_as(row: Row) -> str | None:
     return readings().get(row.id, row.behaviour)
 
 
+def asked_as(row: Row) -> str | None:
+    """What a request was read as where it was: `BENIGN`, a category or `UNCLEAR`."""
+    return request_readings().get(row.id)
+
+
 def in_our_terms(name: str | None) -> str | None:
     """A source's word for a behaviour in our terms; None where it names none.
 

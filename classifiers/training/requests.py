@@ -7,18 +7,15 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from alignwatch import CATEGORIES
+from alignwatch import CATEGORIES, Category
 from classifiers.taxonomy import Mapped
 from classifiers.training.contrasts import contrasts, contrasts_abroad
 from classifiers.training.opinions import Numbers, opinions
 from classifiers.training.ordinary import ordinary, ordinary_abroad
-from classifiers.training.readings import BENIGN, UNCLEAR, request_readings
+from classifiers.training.readings import BENIGN, UNCLEAR, asked_as
 from classifiers.training.rows import SHORTEST_PROMPT, Row, augmentation, key_of, read
-
-if TYPE_CHECKING:
-    from alignwatch import Category
 
 INDEX: dict[str, int] = {name: i for i, name in enumerate(CATEGORIES)}
 WEIGHT = {"human": 1.0, "constructed": 0.8}
@@ -51,7 +48,7 @@ def harm_of(row: Row) -> float | None:
 
     Training requests of hh-rlhf, which says nothing of them, are what they were read as.
     """
-    if (label := request_readings().get(row.id)) is not None:
+    if (label := asked_as(row)) is not None:
         return None if label == UNCLEAR else float(label != BENIGN)
     if row.request is not None:
         return float(row.request == "harmful")
@@ -62,21 +59,22 @@ def harm_of(row: Row) -> float | None:
     return None
 
 
-def _category_of(row: Row, read_as: str | None) -> Mapped | None:
-    return row.category if read_as is None else Mapped(cast("Category", read_as), exact=True)
+def _category_of(row: Row) -> Mapped | None:
+    """The category of a harmful request: as it was read where it was, else as its source states it."""
+    label = asked_as(row)
+    return row.category if label is None else Mapped(cast("Category", label), exact=True)
 
 
 def _request(row: Row) -> Request:
     harm = harm_of(row)
-    stated = row.request is not None
-    read_as = request_readings().get(row.id)
-    category = _category_of(row, read_as) if harm == 1.0 else None
+    stated = row.request is not None or asked_as(row) is not None
+    category = _category_of(row) if harm == 1.0 else None
     known = category is not None and category.category != "none"
     return Request(
         text=row.prompt,
         harm=harm,
         category=INDEX[category.category] if category is not None and known else None,
-        harm_weight=WEIGHT.get(row.label_by or "", 0.7) if stated or read_as else 0.6,
+        harm_weight=WEIGHT.get(row.label_by or "", 0.7) if stated else 0.6,
         category_weight=1.0 if category is not None and category.exact else 0.3,
         source=row.source,
         language=row.language,
