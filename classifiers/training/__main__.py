@@ -11,7 +11,7 @@ from classifiers.training.process import tuned
 from classifiers.training.rows import ROOT
 
 WORK = ROOT / ".cache" / "training"
-VERSION = "0.7.0"
+VERSION = "0.8.0"
 """Version that a newly trained artefact gets."""
 _SCHEDULE = (
     ("epochs", int),

@@ -50,7 +50,7 @@ called harmless though the request was harmful. At 3 word counts tell them apart
 guard model that labelled them, away from what people call harmful."""
 OWN_WEIGHT, OWN_COMPLYING = 1.2, 2.4
 """Weight of our own texts; two in three of them refuse or hold back, so complying ones weigh more."""
-OWN = 12000
+OWN = 16000
 COMPOSED = 2400
 DEGENERATE = 600
 """Our own texts, composed and degenerate answers in one epoch; each epoch draws others."""

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from classifiers.heads import CATEGORY
+from classifiers.runtime import REQUEST_TYPE
 from classifiers.training.answers import train_answers
+from classifiers.training.asking import pooled_of
 from classifiers.training.batches import BATCH_TOKENS, Batch, Memo, epoch
 from classifiers.training.ensemble import fold_of
 from classifiers.training.losses import answer_loss, request_loss
@@ -25,6 +28,7 @@ from classifiers.training.network import (
     parameter_groups,
     tokenizer,
 )
+from classifiers.training.refit import category_layer
 from classifiers.training.requests import Request, train_requests
 
 WEIGHTS = "network.pt"
@@ -225,7 +229,9 @@ def stages(folder: Path, schedule: Schedule) -> list[tuple[Path, Schedule]]:
 
 
 def train(folder: Path, schedule: Schedule) -> Path:
-    """Makes every run of `stages` and averages the weights of the last ones (model soup, Wortsman et al. 2022).
+    """Makes every run of `stages`, averages the last ones' weights and fits the category's layer anew.
+
+    The mean of weights is a model soup (Wortsman et al. 2022).
 
     A killed call continues where its checkpoints stand.
 
@@ -236,7 +242,30 @@ def train(folder: Path, schedule: Schedule) -> Path:
     for where, one in made:
         if not finished(where, one):
             Run(where, one).go()
-    return average([where / WEIGHTS for where, _ in made[-BRANCHES:]], folder / AVERAGED)
+    weights = average([where / WEIGHTS for where, _ in made[-BRANCHES:]], folder / AVERAGED)
+    refitted(weights, train_requests(schedule.seed))
+    return weights
+
+
+def refitted(weights: Path, requests: Sequence[Request]) -> Network:
+    """Fits the rows that name a request's category anew, in a file of weights; the encoder stays as it is.
+
+    Args:
+        weights: the file, which is written again.
+        requests: those that have a category are used.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = Network()
+    network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+    known = [request for request in requests if request.category is not None]
+    features = pooled_of(network, device, [request.text for request in known], REQUEST_TYPE)
+    kinds = np.array([request.category for request in known], dtype=np.int64)
+    rows, biases = category_layer(features, kinds, np.array([r.category_weight for r in known], dtype=np.float32))
+    with torch.no_grad():
+        network.heads.weight[CATEGORY] = torch.from_numpy(rows).to(device)
+        network.heads.bias[CATEGORY] = torch.from_numpy(biases).to(device)
+    torch.save(network.cpu().state_dict(), weights)
+    return network
 
 
 def finished(folder: Path, schedule: Schedule) -> bool:

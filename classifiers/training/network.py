@@ -40,16 +40,22 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(head_dropout)
         self.heads = nn.Linear(2 * self.encoder.config.hidden_size, HEADS)
 
-    def forward(
+    def pooled(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
-        """Logits of all heads."""
+        """What the heads read of each text: mean and first-token states side by side."""
         states = self.encoder(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state.float()
         mask = attention_mask.unsqueeze(-1).to(states.dtype)
         mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-        return self.heads(self.dropout(torch.cat((mean, states[:, 0]), dim=-1)))
+        return torch.cat((mean, states[:, 0]), dim=-1)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits of all heads."""
+        return self.heads(self.dropout(self.pooled(input_ids, attention_mask, token_type_ids)))
 
 
 def tokenizer() -> Tokenizer:

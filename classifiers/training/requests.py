@@ -7,10 +7,8 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import cast
 
-from alignwatch import CATEGORIES, Category
-from classifiers.taxonomy import Mapped
+from alignwatch import CATEGORIES
 from classifiers.training.contrasts import contrasts, contrasts_abroad
 from classifiers.training.opinions import Numbers, opinions
 from classifiers.training.ordinary import ordinary, ordinary_abroad
@@ -59,16 +57,11 @@ def harm_of(row: Row) -> float | None:
     return None
 
 
-def _category_of(row: Row) -> Mapped | None:
-    """The category of a harmful request: as it was read where it was, else as its source states it."""
-    label = asked_as(row)
-    return row.category if label is None else Mapped(cast("Category", label), exact=True)
-
-
 def _request(row: Row) -> Request:
     harm = harm_of(row)
     stated = row.request is not None or asked_as(row) is not None
-    category = _category_of(row) if harm == 1.0 else None
+    # a read request has no kind: readers drew other lines between crime, violence and harassment than the sources do
+    category = row.category if harm == 1.0 else None
     known = category is not None and category.category != "none"
     return Request(
         text=row.prompt,

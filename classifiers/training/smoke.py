@@ -19,8 +19,9 @@ from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE, Classifier, Encoder, 
 from classifiers.screen import load_screen
 from classifiers.training import artefact
 from classifiers.training.batches import Batch, pad
-from classifiers.training.fit import Run, Schedule
+from classifiers.training.fit import WEIGHTS, Run, Schedule, refitted
 from classifiers.training.network import Network
+from classifiers.training.requests import train_requests
 from classifiers.training.rows import Row, data_folder, have_data, read
 
 SCHEDULE = Schedule(epochs=1, scale=0.02, request_passes=1)
@@ -28,6 +29,8 @@ SCHEDULE = Schedule(epochs=1, scale=0.02, request_passes=1)
 KILLED_AT = 6
 ONE_IN = 20
 """Share of dev that calibrates."""
+REFIT_ONE_IN = 8
+"""Share of the requests to which the category's layer is fitted anew; every category is among them."""
 TEXTS = 120
 CLOSE = 0.01
 """Largest mean difference of a probability between the network and its int8 graph."""
@@ -62,16 +65,15 @@ class _Dying(Run):
         return super().step(batch, step, total)
 
 
-def train(folder: Path) -> Network:
+def train(folder: Path) -> None:
     """Trains, is killed, and trains on from the checkpoint as a new process would."""
     first = _Dying(folder, SCHEDULE)
     with contextlib.suppress(_Killed):
         first.go(every=KILLED_AT - 1)
     _must(first.checkpoint.is_file(), "a killed run left no checkpoint")
     resumed = Run(folder, SCHEDULE)
-    network = resumed.go(every=10_000)
+    resumed.go(every=10_000)
     _must(resumed.done > KILLED_AT, f"the resumed run ends at step {resumed.done}; it was killed at {KILLED_AT}")
-    return network
 
 
 @torch.no_grad()
@@ -117,9 +119,11 @@ def run() -> int:
         return 0
     with tempfile.TemporaryDirectory() as name:
         work, folder = Path(name), Path(name) / "artefact"
-        network = train(work / "run")
+        train(work / "run")
         say(f"trained, killed at step {KILLED_AT} and resumed")
-        screen = artefact.export(work / "run" / "network.pt", folder, work)
+        network = refitted(work / "run" / WEIGHTS, train_requests(SCHEDULE.seed)[::REFIT_ONE_IN])
+        say("category layer fitted anew")
+        screen = artefact.export(work / "run" / WEIGHTS, folder, work)
         card, _, answers = artefact.assemble(folder, "0.0.0", screen, only=some)
         say(f"exported and calibrated on {len(answers.rows)} answers")
         classifier = load_classifier(folder)

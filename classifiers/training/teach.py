@@ -7,28 +7,19 @@ network needs of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from classifiers.errors import ClassifierError
-from classifiers.heads import HEADS
 from classifiers.runtime import ANSWER_TYPE, REQUEST_TYPE
+from classifiers.training.asking import logits_of
 from classifiers.training.bases import base
-from classifiers.training.batches import pad, sequences
-from classifiers.training.devset import Logits
 from classifiers.training.ensemble import ENCODERS, FOLDS, SAID, Teacher, asked, merge, teachers
 from classifiers.training.fit import Run, Schedule, finished
-from classifiers.training.network import Network, tokenizer
 from classifiers.training.rows import read
 
-Floats = npt.NDArray[np.float32]
-ROWS = 256
-"""Texts that are asked about at once."""
 SCHEDULE = Schedule(
     epochs=4,
     rate=1.5e-4,
@@ -47,25 +38,6 @@ def schedule_of(teacher: Teacher) -> Schedule:
     """The common one; seeds differ, so that the ensemble does not err alike."""
     seed = 100 + 10 * ENCODERS.index(teacher.encoder) + teacher.fold
     return replace(SCHEDULE, base=str(base(teacher.encoder)), left_out=teacher.fold, seed=seed)
-
-
-def logits_of(network: Network, device: str) -> Logits:
-    """Logits by torch, texts of like length together."""
-    network = network.to(device).float().eval()
-    tok = tokenizer()
-
-    @torch.inference_mode()
-    def logits(texts: Sequence[str], kind: int) -> Floats:
-        rows = sequences(texts, tok, answers=kind == ANSWER_TYPE)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        found = np.zeros((len(rows), HEADS), dtype=np.float32)
-        for start in range(0, len(order), ROWS):
-            some = order[start : start + ROWS]
-            found[some] = network(*(t.to(device) for t in pad([rows[i] for i in some], kind))).float().cpu().numpy()
-        return found
-
-    answer: Logits = logits
-    return answer
 
 
 def teach(teacher: Teacher, work: Path) -> Path:
