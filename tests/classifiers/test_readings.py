@@ -10,7 +10,7 @@ from classifiers.heads import BEHAVIOURS
 from classifiers.training import readings
 from classifiers.training.answers import JUDGED
 from classifiers.training.readings import BENIGN, UNCLEAR, behaviour_of, stated_behaviour
-from classifiers.training.requests import harm_of
+from classifiers.training.requests import harm_of, train_requests
 from classifiers.training.rows import read
 
 COCONOT = "allenai/noncompliance"
@@ -67,3 +67,10 @@ def test_requests_were_read_where_the_source_says_nothing_of_them_and_in_trainin
     assert {name: harm_of(asked[one]) for one, name in found.items()} == {
         name: None if name == UNCLEAR else float(name != BENIGN) for name in set(found.values())
     }
+
+
+@pytest.mark.data
+def test_requests_that_were_read_teach_whether_they_are_harmful_and_no_category(labelled_pairs: object):
+    asked = [request for request in train_requests() if request.source == HH_RLHF]
+    assert {request.harm for request in asked} >= {0.0, 1.0}
+    assert {request.category for request in asked} == {None}
