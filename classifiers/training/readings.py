@@ -41,7 +41,10 @@ def readings() -> Mapping[str, str]:
 
 @cache
 def request_readings() -> Mapping[str, str]:
-    """What requests of the source without labels were read as, by row id: `BENIGN`, a category or `UNCLEAR`."""
+    """What requests of the source without labels were read as, by row id: `BENIGN`, a category or `UNCLEAR`.
+
+    Training learns from it whether a request is harmful, and not in which way (see `requests._request`).
+    """
     return _by_id(REQUESTS)
 
 

@@ -2,7 +2,8 @@
 
 The joint training stops that layer where all heads are served best on average. Fitting a last layer again on features
 that are already there is cheap and often better where classes are unequal (Kang et al. 2020, "Decoupling
-Representation and Classifier for Long-Tailed Recognition"; Kirichenko et al. 2023, "Last Layer Re-Training ...").
+Representation and Classifier for Long-Tailed Recognition"; Kirichenko et al. 2023, "Last Layer Re-Training is
+Sufficient for Robustness to Spurious Correlations").
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from classifiers.errors import ClassifierError
 
 Floats = npt.NDArray[np.float32]
 PENALTY = 1000.0
-"""Weight of the squared coefficients of standardised features, beside the sum of the losses of some 12,000 requests."""
+"""Weight of half the squared coefficients of standardised features, beside the losses of some 12,000 requests."""
 
 
 def category_layer(features: Floats, kinds: npt.NDArray[np.int64], trust: Floats) -> tuple[Floats, Floats]:
